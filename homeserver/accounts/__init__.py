@@ -1,0 +1,1 @@
+"""Who is calling: registration, login, tokens, devices, profiles, account data."""

@@ -1,0 +1,1 @@
+"""Endpoints, one module per chapter of the specification; each calls one thing below."""

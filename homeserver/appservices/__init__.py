@@ -1,0 +1,1 @@
+"""Application services: registration, masquerading, transactions."""

@@ -1,0 +1,1 @@
+"""Aliases, public rooms, user directory, room summaries."""

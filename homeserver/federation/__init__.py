@@ -1,0 +1,1 @@
+"""Other servers: finding them, asking them, believing them, queueing for them."""

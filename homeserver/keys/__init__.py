@@ -1,0 +1,1 @@
+"""Device keys, one-time keys, cross-signing, key backup, to-device messages."""

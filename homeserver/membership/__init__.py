@@ -1,0 +1,1 @@
+"""Join, invite, knock, leave, ban; candidate servers and expiry."""

@@ -1,0 +1,1 @@
+"""Relations between events: aggregations and threads."""

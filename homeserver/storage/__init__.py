@@ -1,0 +1,1 @@
+"""Tables as functions of a transaction.  Knows no HTTP and decides nothing."""

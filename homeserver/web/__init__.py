@@ -1,0 +1,1 @@
+"""HTTP in: routing, decoding, errors, limits.  Knows no Matrix rule."""
