@@ -1,0 +1,50 @@
+"""How often somebody may do something: a token bucket per name and key.  Does not know what the names stand for."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from homeserver.clock import Clock
+from homeserver.errors import LimitExceeded
+from homeserver.settings import Rate
+
+
+@dataclass(slots=True)
+class Limits:
+    """Token buckets.  A name without a rate is not limited; of the buckets the least recently used are dropped beyond `capacity`.
+
+    To be dropped is to start afresh: an attacker with more addresses than that has other ways.
+    """
+
+    clock: Clock
+    rates: Mapping[str, Rate]
+    enabled: bool = True
+    capacity: int = 100_000
+    _full_at: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
+
+    def check(self, name: str, key: str) -> None:
+        """Take one from the bucket of `key`; raises `LimitExceeded`, and takes nothing, when it is empty."""
+        wait = self._take(name, key, record=True)
+        if wait > 0:
+            raise LimitExceeded(int(wait) + 1)
+
+    def would_refuse(self, name: str, key: str) -> bool:
+        """Whether `check` would raise now."""
+        return self._take(name, key, record=False) > 0
+
+    def _take(self, name: str, key: str, *, record: bool) -> float:
+        rate = self.rates.get(name)
+        if not self.enabled or rate is None:
+            return 0
+        # A bucket is one number: the time when it will be full again.
+        now, cost = float(self.clock.now()), 1000 / rate.per_second
+        full_at = max(now, self._full_at.get((name, key), now)) + cost
+        wait = full_at - now - cost * rate.burst
+        if wait > 0.001:
+            return wait
+        if record:
+            self._full_at[name, key] = full_at
+            self._full_at.move_to_end((name, key))
+            while len(self._full_at) > self.capacity:
+                self._full_at.popitem(last=False)
+        return 0
