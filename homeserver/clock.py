@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 T = TypeVar("T")
 
@@ -17,16 +17,17 @@ class Clock:
     `epoch_ms` is added to the reactor's seconds: 0 for a reactor that counts from 1970.
     """
 
-    reactor: IReactorTime
+    reactor: Any  # IReactorTime; zope's interfaces mean nothing to a type checker
     epoch_ms: int = 0
 
     def now(self) -> int:
         """Milliseconds since 1970."""
         return self.epoch_ms + int(self.reactor.seconds() * 1000)
 
-    def later(self, seconds: float, call: Callable[..., object], *args: Any) -> IDelayedCall:
+    def later(self, seconds: float, call: Callable[..., object], *args: Any) -> DelayedCall:
         """Call `call(*args)` after `seconds`."""
-        return self.reactor.callLater(max(0.0, seconds), call, *args)
+        delayed: DelayedCall = self.reactor.callLater(max(0.0, seconds), call, *args)
+        return delayed
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""

@@ -1,0 +1,34 @@
+"""What can go wrong with another server, as four kinds.  Knows no HTTP library and decides nothing."""
+
+
+class PeerError(Exception):
+    """A request to `who` (a server name, or a host) that did not bring what was asked for."""
+
+    def __init__(self, who: str, reason: str) -> None:
+        super().__init__(f"{who}: {reason}")
+        self.who, self.reason = who, reason
+
+
+class Unreachable(PeerError):
+    """No name, no route, no connection, no valid certificate, denied by our own rules, or still waiting after failures."""
+
+
+class TimedOut(PeerError):
+    """It was not over within the time allowed."""
+
+
+class Nonsense(PeerError):
+    """An answer of the wrong shape, size or signature."""
+
+
+class Answered(PeerError):
+    """A well-formed refusal: another status than 2xx."""
+
+    def __init__(self, who: str, status: int, errcode: str, message: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(who, f"{status} {errcode}: {message}")
+        self.status, self.errcode, self.message, self.retry_after_ms = status, errcode, message, retry_after_ms
+
+    @property
+    def unknown_endpoint(self) -> bool:
+        """Whether the other side does not know the endpoint, so that an older one is worth a try."""
+        return self.status in (404, 405) and self.errcode in ("M_UNRECOGNIZED", "")
