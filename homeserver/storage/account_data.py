@@ -1,0 +1,63 @@
+"""Account data, of an account (`room_id` is "") and of its rooms, with the place of each change in the stream.
+
+Content `{}` is how removal looks to those who follow the stream; all others do not see the row.
+"""
+
+from homeserver.storage.database import Transaction
+
+REMOVED = b"{}"
+
+
+def get(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None:
+    """One entry as JSON."""
+    content = txn.value(
+        "SELECT content FROM account_data WHERE user_id = :user AND room_id = :room AND type = :type", user=user_id, room=room_id, type=kind
+    )
+    return None if content is None or bytes(content) == REMOVED else bytes(content)
+
+
+def all_of(txn: Transaction, user_id: str) -> list[tuple[str, str, bytes]]:
+    """All there is, for an initial sync: room id, type, content."""
+    rows = txn.all("SELECT room_id, type, content FROM account_data WHERE user_id = :user", user=user_id)
+    return [(room_id, kind, bytes(content)) for room_id, kind, content in rows if bytes(content) != REMOVED]
+
+
+def of_room(txn: Transaction, user_id: str, room_id: str) -> list[tuple[str, bytes]]:
+    """The entries of one room (or of the account): type, content."""
+    rows = txn.all("SELECT type, content FROM account_data WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
+    return [(kind, bytes(content)) for kind, content in rows if bytes(content) != REMOVED]
+
+
+def changes(txn: Transaction, user_id: str, low: int, high: int) -> list[tuple[str, str, bytes]]:
+    """What changed after `low` up to `high`, removals as `{}`: room id, type, content."""
+    rows = txn.all(
+        "SELECT room_id, type, content FROM account_data WHERE user_id = :user AND position > :low AND position <= :high ORDER BY position",
+        user=user_id,
+        low=low,
+        high=high,
+    )
+    return [(room_id, kind, bytes(content)) for room_id, kind, content in rows]
+
+
+def put(txn: Transaction, user_id: str, room_id: str, kind: str, content: bytes) -> None:
+    """Set an entry and wake the user's syncs; `{}` removes it."""
+    txn.run(
+        "INSERT INTO account_data (user_id, room_id, type, content, position) VALUES (:user, :room, :type, :content, :position)"
+        " ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, position = excluded.position",
+        user=user_id,
+        room=room_id,
+        type=kind,
+        content=content,
+        position=txn.position(),
+    )
+    txn.wake(user_id)
+
+
+def count(txn: Transaction, user_id: str) -> int:
+    """How many entries the user has."""
+    return int(txn.value("SELECT COUNT(*) FROM account_data WHERE user_id = :user", user=user_id))
+
+
+def clear(txn: Transaction, user_id: str) -> None:
+    """Remove everything of a user who is gone."""
+    txn.run("DELETE FROM account_data WHERE user_id = :user", user=user_id)

@@ -1,0 +1,209 @@
+"""Access and refresh tokens, tokens for one use, and authentications under way: all as hashes.  Never sees a token itself."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from homeserver.storage.accounts import Account, get
+from homeserver.storage.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An access token and the refresh token that came with it."""
+
+    id: int
+    access_hash: bytes
+    refresh_hash: bytes | None
+    user_id: str
+    device_id: str | None
+    created_ts: int
+    expires_ts: int | None
+    replaces: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSession:
+    """How far a user-interactive authentication has come, and what its stages found out."""
+
+    id_hash: bytes
+    act: bytes
+    user_id: str | None
+    created_ts: int
+    completed: tuple[str, ...] = ()
+    registration_token: str | None = None
+    medium: str | None = None
+    address: str | None = None
+
+
+_PAIR = "SELECT id, access_hash, refresh_hash, user_id, device_id, created_ts, expires_ts, replaces FROM tokens"
+
+
+def by_access(txn: Transaction, access_hash: bytes) -> tuple[Pair, Account] | None:
+    """The pair with this access token, and whose it is."""
+    row = txn.one(_PAIR + " WHERE access_hash = :hash", hash=access_hash)
+    account = get(txn, row[3]) if row else None
+    return (_pair(row), account) if row and account else None
+
+
+def by_refresh(txn: Transaction, refresh_hash: bytes) -> Pair | None:
+    """The pair with this refresh token."""
+    row = txn.one(_PAIR + " WHERE refresh_hash = :hash", hash=refresh_hash)
+    return _pair(row) if row else None
+
+
+def heirs(txn: Transaction, pair_id: int) -> list[Pair]:
+    """The pairs that were made to replace this one and were not used yet, oldest first."""
+    return [_pair(row) for row in txn.all(_PAIR + " WHERE replaces = :id ORDER BY created_ts, id", id=pair_id)]
+
+
+def add(txn: Transaction, pair: Pair) -> None:
+    """Store a new pair."""
+    txn.run(
+        "INSERT INTO tokens (id, access_hash, refresh_hash, user_id, device_id, created_ts, expires_ts, replaces)"
+        " VALUES (:id, :access, :refresh, :user, :device, :created, :expires, :replaces)",
+        id=pair.id,
+        access=pair.access_hash,
+        refresh=pair.refresh_hash,
+        user=pair.user_id,
+        device=pair.device_id,
+        created=pair.created_ts,
+        expires=pair.expires_ts,
+        replaces=pair.replaces,
+    )
+
+
+def take_over(txn: Transaction, pair: Pair) -> list[bytes]:
+    """The pair was used: what it replaces ends.  Returns the access tokens that ended."""
+    if pair.replaces is None:
+        return []
+    txn.run("UPDATE tokens SET replaces = NULL WHERE id = :id", id=pair.id)
+    return _gone(txn.all("DELETE FROM tokens WHERE id = :id RETURNING access_hash", id=pair.replaces))
+
+
+def remove(txn: Transaction, pair_id: int) -> list[bytes]:
+    """End one pair.  Returns the access tokens that ended, as the others do."""
+    return _gone(txn.all("DELETE FROM tokens WHERE id = :id RETURNING access_hash", id=pair_id))
+
+
+def remove_of_devices(txn: Transaction, user_id: str, device_ids: list[str]) -> list[bytes]:
+    """End the tokens of some devices."""
+    if not device_ids:
+        return []
+    return _gone(
+        txn.all(
+            "DELETE FROM tokens WHERE user_id = :user AND device_id IN :devices RETURNING access_hash", user=user_id, devices=device_ids
+        )
+    )
+
+
+def remove_of_user(txn: Transaction, user_id: str, keep: int | None = None) -> list[bytes]:
+    """End all tokens of a user, but the pair `keep`."""
+    return _gone(
+        txn.all("DELETE FROM tokens WHERE user_id = :user AND id <> :keep RETURNING access_hash", user=user_id, keep=-1 if keep is None else keep)
+    )
+
+
+def of_user(txn: Transaction, user_id: str) -> list[bytes]:
+    """The access tokens of a user."""
+    return _gone(txn.all("SELECT access_hash FROM tokens WHERE user_id = :user", user=user_id))
+
+
+def _pair(row: tuple[object, ...]) -> Pair:
+    ident, access, refresh, *rest = row
+    return Pair(ident, bytes(access), bytes(refresh) if refresh is not None else None, *rest)  # type: ignore[arg-type, call-overload]
+
+
+def _gone(rows: list[tuple[bytes, ...]]) -> list[bytes]:
+    return [bytes(row[0]) for row in rows]
+
+
+# Tokens for one purpose
+
+
+def add_short(txn: Transaction, token_hash: bytes, purpose: str, user_id: str, expires_ts: int) -> None:
+    """Store a token that ends soon."""
+    txn.run(
+        "INSERT INTO short_tokens (hash, purpose, user_id, expires_ts) VALUES (:hash, :purpose, :user, :expires)",
+        hash=token_hash,
+        purpose=purpose,
+        user=user_id,
+        expires=expires_ts,
+    )
+
+
+def take_short(txn: Transaction, token_hash: bytes, purpose: str, now: int) -> str | None:
+    """Use a token up: whose it was, or None."""
+    row = txn.one(
+        "DELETE FROM short_tokens WHERE hash = :hash AND purpose = :purpose RETURNING user_id, expires_ts", hash=token_hash, purpose=purpose
+    )
+    return str(row[0]) if row and now < row[1] else None
+
+
+def read_short(txn: Transaction, token_hash: bytes, purpose: str, now: int) -> str | None:
+    """Whose token it is, or None; it stays."""
+    found = txn.value(
+        "SELECT user_id FROM short_tokens WHERE hash = :hash AND purpose = :purpose AND expires_ts > :now",
+        hash=token_hash,
+        purpose=purpose,
+        now=now,
+    )
+    return str(found) if found is not None else None
+
+
+def sweep_short(txn: Transaction, now: int) -> int:
+    """Remove what ended."""
+    return txn.run("DELETE FROM short_tokens WHERE expires_ts <= :now", now=now)
+
+
+def remove_short(txn: Transaction, user_id: str) -> None:
+    """End all short tokens of a user."""
+    txn.run("DELETE FROM short_tokens WHERE user_id = :user", user=user_id)
+
+
+# Authentications under way
+
+
+def session(txn: Transaction, id_hash: bytes, since: int) -> AuthSession | None:
+    """The authentication, if it is newer than `since`."""
+    row = txn.one(
+        "SELECT act, user_id, created_ts, completed, registration_token, medium, address"
+        " FROM auth_sessions WHERE id_hash = :id AND created_ts > :since",
+        id=id_hash,
+        since=since,
+    )
+    if row is None:
+        return None
+    act, user_id, created_ts, completed, token, medium, address = row
+    return AuthSession(id_hash, bytes(act), user_id, created_ts, tuple(orjson.loads(bytes(completed))), token, medium, address)
+
+
+def save_session(txn: Transaction, state: AuthSession) -> None:
+    """Store where an authentication stands."""
+    txn.run(
+        "INSERT INTO auth_sessions (id_hash, act, user_id, created_ts, completed, registration_token, medium, address)"
+        " VALUES (:id, :act, :user, :created, :completed, :token, :medium, :address)"
+        " ON CONFLICT (id_hash) DO UPDATE SET completed = excluded.completed, registration_token = excluded.registration_token,"
+        " medium = excluded.medium, address = excluded.address",
+        id=state.id_hash,
+        act=state.act,
+        user=state.user_id,
+        created=state.created_ts,
+        completed=orjson.dumps(state.completed),
+        token=state.registration_token,
+        medium=state.medium,
+        address=state.address,
+    )
+
+
+def end_session(txn: Transaction, id_hash: bytes) -> bool:
+    """Use the authentication up; False if it was gone already."""
+    return 0 < txn.run("DELETE FROM auth_sessions WHERE id_hash = :id", id=id_hash)
+
+
+def sweep_sessions(txn: Transaction, since: int, most: int) -> None:
+    """Remove the authentications older than `since`, and the oldest of those above `most`."""
+    txn.run("DELETE FROM auth_sessions WHERE created_ts <= :since", since=since)
+    oldest = txn.value("SELECT created_ts FROM auth_sessions ORDER BY created_ts DESC LIMIT 1 OFFSET :most", most=most)
+    if oldest is not None:
+        txn.run("DELETE FROM auth_sessions WHERE created_ts <= :oldest", oldest=oldest)
