@@ -1,0 +1,78 @@
+"""Events that are about to be: what somebody wants to say, and the PDU it becomes.  Knows no keys and no clock."""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from homeserver.events import canonical
+from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.events.signing import add_hash
+from homeserver.events.versions import RoomVersion
+
+Reference = EventID | tuple[EventID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a sender wants to put into a room.  `ts` is only set where the sender may choose the time."""
+
+    type: str
+    sender: UserID
+    content: dict[str, Any]
+    state_key: str | None = None
+    redacts: EventID | None = None
+    ts: int | None = None
+
+
+def complete(
+    version: RoomVersion,
+    draft: Draft,
+    room_id: RoomID | None,
+    prev: Sequence[Reference],
+    auth: Sequence[Reference],
+    depth: int,
+    now: int,
+) -> dict[str, Any]:
+    """The PDU of a draft, hashed, not signed.  `room_id` is None for a create event whose hash will be the room's id.
+
+    In versions 1 and 2 `prev` and `auth` are pairs as `signing.reference` gives them; a bare id goes without its hash.
+    """
+    data: dict[str, Any] = {
+        "type": draft.type,
+        "sender": draft.sender,
+        "content": _content(version, draft),
+        "origin_server_ts": now if draft.ts is None else draft.ts,
+        "depth": min(depth, canonical.MAX_INTEGER),
+        "prev_events": [_pointer(version, reference) for reference in prev],
+        "auth_events": [_pointer(version, reference) for reference in auth],
+    }
+    if draft.state_key is not None:
+        data["state_key"] = draft.state_key
+    if draft.redacts is not None and not version.redacts_in_content:
+        data["redacts"] = draft.redacts
+    if room_id is not None and not (version.room_id_is_create_hash and draft.type == "m.room.create"):
+        data["room_id"] = room_id
+    if not version.hashed_ids:
+        data["event_id"] = _given_id(version, data, draft.sender)
+    return add_hash(version, data)
+
+
+def _content(version: RoomVersion, draft: Draft) -> dict[str, Any]:
+    if draft.redacts is not None and version.redacts_in_content:
+        return {**draft.content, "redacts": draft.redacts}
+    return draft.content
+
+
+def _pointer(version: RoomVersion, reference: Reference) -> Any:
+    event_id, digest = reference if isinstance(reference, tuple) else (reference, None)
+    if version.hashed_ids:
+        return event_id
+    return [event_id, {} if digest is None else {"sha256": digest}]
+
+
+def _given_id(version: RoomVersion, data: dict[str, Any], sender: UserID) -> EventID:
+    # A hash of all there is: as good as random, and the same draft at the same place stays one event.
+    digest = hashlib.sha256(canonical.encode(data, strict=version.strict_json)).digest()
+    return EventID(f"${urlsafe_b64encode(digest[:24]).decode()}:{sender.domain}")

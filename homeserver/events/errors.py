@@ -1,0 +1,21 @@
+"""What the pure core raises.  Knows no status codes and no protocol answers; one table above translates these."""
+
+
+class Malformed(ValueError):
+    """An event, identifier or JSON text that has not the form the specification asks for."""
+
+
+class UnknownVersion(ValueError):
+    """A room version this server does not know."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"Room version {version!r} is not known to this server")
+        self.version = version
+
+
+class Denied(Exception):
+    """The authorisation rules say no; the sentence says why."""
+
+
+class BadSignature(Exception):
+    """A signature is missing or does not fit."""
