@@ -39,6 +39,7 @@ class ServerName(str):
     """A server: DNS name or IP literal, with or without a port.  Compared with case, as the specification says."""
 
     __slots__ = ()
+    EXPECTS = "a server name such as example.org"
 
     @classmethod
     def parse(cls, text: str) -> Self:

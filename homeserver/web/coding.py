@@ -11,16 +11,19 @@ import orjson
 from homeserver.errors import BadJSON, InvalidParam, MissingParam, NotJSON
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_DEPTH = 200
 MAX_QUERY_FIELDS = 1000
 _OPENERS = (b"{", b"[")
+_MISSING = "Object missing required field"
 
 
 def decode(raw: bytes) -> Any:
     """The JSON value of `raw`.
 
-    Refuses what is not JSON in strict UTF-8 (`NotJSON`), lone surrogates among it, and NUL characters or more than `MAX_DEPTH` levels (`BadJSON`).
+    Refuses what is not JSON in strict UTF-8 (`NotJSON`), lone surrogates among it, and NUL characters or more than `MAX_DEPTH` levels
+    (`BadJSON`).
     Of a key given twice the last counts, here and everywhere: there is no second parser that could see the first.
     """
     try:
@@ -106,19 +109,23 @@ def query_values(query: str) -> dict[str, list[str]]:
     return values
 
 
-def query_reader(kind: type[T]) -> Callable[[str], T]:
-    """A function from a query string to the struct `kind`: text becomes numbers and booleans, a list field takes every value, others the first."""
+def query_reader(kind: type[S]) -> Callable[[str], S]:
+    """A function from a query string to the struct `kind`: text becomes numbers and booleans.
+
+    A list field takes every value, another the first.
+    """
     lists = frozenset(field.encode_name for field in msgspec.structs.fields(kind) if _takes_list(field.type))
 
-    def read(query: str) -> T:
+    def read(query: str) -> S:
         values = query_values(query)
         flat = {name: found if name in lists else found[0] for name, found in values.items()}
         try:
-            result: T = msgspec.convert(flat, kind, strict=False, dec_hook=_parse_custom)
+            result: S = msgspec.convert(flat, kind, strict=False, dec_hook=_parse_custom)
         except msgspec.ValidationError as error:
             sentence = _sentence(error)
-            missing = sentence.startswith("Object missing required field")
-            raise (MissingParam if missing else InvalidParam)(sentence.replace("Object missing required field", "Missing parameter")) from None
+            if sentence.startswith(_MISSING):
+                raise MissingParam(sentence.replace(_MISSING, "Missing parameter")) from None
+            raise InvalidParam(sentence) from None
         return result
 
     return read
@@ -140,7 +147,8 @@ def encode(value: Any) -> bytes:
 
 def _encode_other(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        return {name: inner for name, key, default in _struct_plan(type(value)) if (inner := getattr(value, key)) is not msgspec.UNSET and inner != default}
+        fields = [(name, getattr(value, key), default) for name, key, default in _struct_plan(type(value))]
+        return {name: inner for name, inner, default in fields if inner is not msgspec.UNSET and inner != default}
     if isinstance(value, msgspec.Raw):
         return orjson.Fragment(bytes(value))
     if isinstance(value, (bytes, bytearray)):

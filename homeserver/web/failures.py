@@ -6,8 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from homeserver.errors import Forbidden, InvalidParam, Refused
-from homeserver.events.errors import Denied, Malformed
-from homeserver.events.versions import UnknownVersion
+from homeserver.events.errors import Denied, Malformed, UnknownVersion
 from homeserver.web.coding import encode
 from homeserver.web.types import Response
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from homeserver.clock import Clock
 from homeserver.errors import LimitExceeded
-from homeserver.settings import Rate
+from homeserver.units import Rate
 
 
 @dataclass(slots=True)

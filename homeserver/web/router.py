@@ -1,4 +1,7 @@
-"""From a request to an answer: find the endpoint, say who calls, read the arguments, call, encode.  Knows no HTTP library and no Matrix rule."""
+"""From a request to an answer: find the endpoint, say who calls, read the arguments, call, encode.
+
+Knows no HTTP library and no Matrix rule.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
@@ -187,7 +190,8 @@ class Router:
         endpoints = self._node(endpoint.route.path).endpoints
         before = endpoints.setdefault(endpoint.route.method, endpoint)
         if before is not endpoint:
-            raise BadEndpoint(f"{endpoint.route.method} {endpoint.route.path} is declared twice: {before.call.__qualname__}, {endpoint.call.__qualname__}")
+            calls = f"{before.call.__qualname__}, {endpoint.call.__qualname__}"
+            raise BadEndpoint(f"{endpoint.route.method} {endpoint.route.path} is declared twice: {calls}")
 
     def _node(self, path: str) -> Node:
         node = self._root

@@ -25,8 +25,8 @@ DEFAULT_MAX_BODY = 64 * 1024
 class Options:
     """What a route asks for beyond its path.
 
-    `limit`: name of the rate limit.  `max_body`: bytes of a request body.  `guests`, `locked`, `suspended`: whether such callers may use it.
-    `admin`: administrators only.
+    `limit`: name of the rate limit.  `max_body`: bytes of a request body.  `guests`, `locked`, `suspended`: whether such callers
+    may use it.  `admin`: administrators only.
     """
 
     limit: str | None = None
