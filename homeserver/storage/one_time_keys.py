@@ -1,0 +1,155 @@
+"""One-time and fallback keys of local devices: stored, counted, handed out once.  Knows no federation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from homeserver.storage.database import Transaction
+
+KEPT_BATCHES = 20  # how many uploads later a claimed key may be forgotten
+PASSES = 3  # how often a claim tries again what another process took first
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key as it was uploaded: `key` is canonical JSON."""
+
+    algorithm: str
+    key_id: str
+    key: bytes
+
+    @property
+    def name(self) -> str:
+        """`algorithm:key_id`."""
+        return f"{self.algorithm}:{self.key_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is stored under the id of a key."""
+
+    key: bytes
+    claimed: bool
+
+
+def held(txn: Transaction, user_id: str, device_id: str, key_ids: Iterable[str]) -> dict[tuple[str, str], Held]:
+    """Keys already stored under these ids, claimed ones among them: (algorithm, id) -> key."""
+    rows = txn.all(
+        "SELECT algorithm, key_id, key, claimed FROM one_time_keys WHERE user_id = :user AND device_id = :device AND key_id IN :ids",
+        user=user_id, device=device_id, ids=list(key_ids),
+    )  # fmt: skip
+    return {(algorithm, key_id): Held(bytes(key), bool(claimed)) for algorithm, key_id, key, claimed in rows}
+
+
+def add(txn: Transaction, user_id: str, device_id: str, keys: Iterable[Key]) -> None:
+    """Store new keys, behind those of earlier uploads."""
+    batch = 1 + int(
+        txn.value(
+            "SELECT COALESCE(MAX(batch), 0) FROM one_time_keys WHERE user_id = :user AND device_id = :device", user=user_id, device=device_id
+        )
+    )
+    txn.run(
+        "DELETE FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 1 AND batch < :batch",
+        user=user_id, device=device_id, batch=batch - KEPT_BATCHES,
+    )  # fmt: skip
+    txn.many(
+        "INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, batch, claimed, key)"
+        " VALUES (:user, :device, :algorithm, :id, :batch, 0, :key)"
+        " ON CONFLICT (user_id, device_id, algorithm, key_id) DO UPDATE SET batch = excluded.batch, claimed = 0, key = excluded.key",
+        [
+            {"user": user_id, "device": device_id, "algorithm": key.algorithm, "id": key.key_id, "batch": batch, "key": key.key}
+            for key in keys
+        ],
+    )
+
+
+def counts(txn: Transaction, user_id: str, device_id: str) -> dict[str, int]:
+    """Unclaimed keys per algorithm; `signed_curve25519` always, because clients only refill what they are told is short."""
+    rows = txn.all(
+        "SELECT algorithm, COUNT(*) FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 0 GROUP BY algorithm",
+        user=user_id, device=device_id,
+    )  # fmt: skip
+    return {"signed_curve25519": 0, **dict(rows)}
+
+
+def claim(txn: Transaction, user_id: str, algorithm: str, device_ids: Iterable[str]) -> dict[str, Key]:
+    """Take one key of each device, oldest upload first: device -> key.  What is taken is never handed out again."""
+    waiting, taken = set(device_ids), dict[str, Key]()
+    for _ in range(PASSES):
+        found = _take(txn, user_id, algorithm, waiting)
+        taken.update(found)
+        waiting -= found.keys()
+        if not waiting or not found:
+            break
+    return taken
+
+
+def _take(txn: Transaction, user_id: str, algorithm: str, device_ids: set[str]) -> dict[str, Key]:
+    if not device_ids:
+        return {}
+    # `claimed = 0` stands twice: the outer one is checked again on the row itself after waiting for another process.
+    rows = txn.all(
+        "UPDATE one_time_keys SET claimed = 1 WHERE user_id = :user AND algorithm = :algorithm AND claimed = 0"
+        " AND (device_id, key_id) IN (SELECT device_id, key_id FROM (SELECT device_id, key_id,"
+        " ROW_NUMBER() OVER (PARTITION BY device_id ORDER BY batch, key_id) AS place FROM one_time_keys"
+        " WHERE user_id = :user AND device_id IN :devices AND algorithm = :algorithm AND claimed = 0) ranked WHERE place = 1)"
+        " RETURNING device_id, key_id, key",
+        user=user_id, algorithm=algorithm, devices=sorted(device_ids),
+    )  # fmt: skip
+    return {device: Key(algorithm, key_id, bytes(key)) for device, key_id, key in rows}
+
+
+def put_fallback(txn: Transaction, user_id: str, device_id: str, keys: Iterable[Key]) -> None:
+    """Store fallback keys, one per algorithm; the same key again stays as used as it was."""
+    txn.many(
+        "INSERT INTO fallback_keys (user_id, device_id, algorithm, key_id, used, key)"
+        " VALUES (:user, :device, :algorithm, :id, 0, :key) ON CONFLICT (user_id, device_id, algorithm) DO UPDATE SET"
+        " used = CASE WHEN fallback_keys.key_id = excluded.key_id AND fallback_keys.key = excluded.key THEN fallback_keys.used ELSE 0 END,"
+        " key_id = excluded.key_id, key = excluded.key",
+        [{"user": user_id, "device": device_id, "algorithm": key.algorithm, "id": key.key_id, "key": key.key} for key in keys],
+    )
+
+
+def claim_fallback(txn: Transaction, user_id: str, algorithm: str, device_ids: Iterable[str]) -> dict[str, Key]:
+    """The fallback keys of devices, which count as used from now on: device -> key."""
+    devices = sorted(device_ids)
+    if not devices:
+        return {}
+    rows = txn.all(
+        "UPDATE fallback_keys SET used = 1 WHERE user_id = :user AND algorithm = :algorithm AND device_id IN :devices"
+        " RETURNING device_id, key_id, key",
+        user=user_id, algorithm=algorithm, devices=devices,
+    )  # fmt: skip
+    return {device: Key(algorithm, key_id, bytes(key)) for device, key_id, key in rows}
+
+
+def unused_fallback_types(txn: Transaction, user_id: str, device_id: str) -> list[str]:
+    """Algorithms with a fallback key that nobody was given yet."""
+    rows = txn.all(
+        "SELECT algorithm FROM fallback_keys WHERE user_id = :user AND device_id = :device AND used = 0 ORDER BY algorithm",
+        user=user_id, device=device_id,
+    )  # fmt: skip
+    return [algorithm for (algorithm,) in rows]
+
+
+def counts_of_devices(txn: Transaction, devices: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, int]]]:
+    """`counts` of several devices at once: user -> device -> algorithm -> number (application services ask so)."""
+    result: dict[str, dict[str, dict[str, int]]] = {
+        user: {device: {"signed_curve25519": 0} for device in wanted} for user, wanted in devices.items()
+    }
+    if result:
+        rows = txn.all(
+            "SELECT user_id, device_id, algorithm, COUNT(*) FROM one_time_keys WHERE user_id IN :users AND claimed = 0"
+            " GROUP BY user_id, device_id, algorithm",
+            users=list(result),
+        )
+        for user, device, algorithm, count in rows:
+            if device in result[user]:
+                result[user][device][algorithm] = count
+    return result
+
+
+def remove(txn: Transaction, user_id: str, device_ids: list[str]) -> None:
+    """Forget all keys of devices."""
+    if device_ids:
+        txn.run("DELETE FROM one_time_keys WHERE user_id = :user AND device_id IN :devices", user=user_id, devices=device_ids)
+        txn.run("DELETE FROM fallback_keys WHERE user_id = :user AND device_id IN :devices", user=user_id, devices=device_ids)

@@ -1,0 +1,107 @@
+"""Messages that wait for devices, each device with its own running numbers.  Knows no content."""
+
+from collections.abc import Mapping, Sequence
+
+from homeserver.storage.database import Transaction
+
+PAGE = 100  # messages given to a device at a time
+KEPT_MS = 7 * 24 * 3600 * 1000  # how long a transaction is remembered
+MOST_OF_ONE_SENDER = 5000  # messages of one sender that wait for one device
+
+
+def seen(txn: Transaction, origin: str, sender: str, txn_id: str, now: int) -> bool:
+    """Whether that transaction was carried out before; from now on it was.  `origin` is '' for local devices."""
+    txn.run("DELETE FROM to_device_seen WHERE ts < :old", old=now - KEPT_MS)
+    return 0 == txn.run(
+        "INSERT INTO to_device_seen (origin, sender, txn_id, ts) VALUES (:origin, :sender, :txn, :now)"
+        " ON CONFLICT (origin, sender, txn_id) DO NOTHING",
+        origin=origin, sender=sender, txn=txn_id, now=now,
+    )  # fmt: skip
+
+
+def deliver(txn: Transaction, sender: str, user_id: str, messages: Mapping[str, bytes], now: int) -> None:
+    """Put one message into the inbox of each of these devices of a local user, and wake them.
+
+    One sender cannot fill an inbox: what goes beyond `MOST_OF_ONE_SENDER` waiting messages is dropped.
+    """
+    full = _full(txn, sender, user_id, list(messages))
+    open_to_it = {device: message for device, message in messages.items() if device not in full}
+    numbers = _next(txn, user_id, list(open_to_it), now)
+    txn.many(
+        "INSERT INTO to_device_messages (user_id, device_id, sequence, sender, message) VALUES (:user, :device, :sequence, :sender, :body)",
+        [
+            {"user": user_id, "device": device, "sequence": numbers[device], "sender": sender, "body": message}
+            for device, message in open_to_it.items()
+        ],
+    )
+    txn.wake(*(f"{user_id}/{device}" for device in open_to_it))
+
+
+def _full(txn: Transaction, sender: str, user_id: str, device_ids: Sequence[str]) -> set[str]:
+    if not device_ids:
+        return set()
+    rows = txn.all(
+        "SELECT device_id FROM to_device_messages WHERE user_id = :user AND device_id IN :devices AND sender = :sender"
+        " GROUP BY device_id HAVING COUNT(*) >= :most",
+        user=user_id, devices=list(device_ids), sender=sender, most=MOST_OF_ONE_SENDER,
+    )  # fmt: skip
+    return {device for (device,) in rows}
+
+
+def _next(txn: Transaction, user_id: str, device_ids: Sequence[str], now: int) -> dict[str, int]:
+    """The next number of each inbox.  The rows are the inboxes' locks, too: numbers become visible in their order."""
+    if not device_ids:
+        return {}
+    numbers = dict(
+        txn.all(
+            "UPDATE to_device_inboxes SET last = last + 1 WHERE user_id = :user AND device_id IN :devices RETURNING device_id, last",
+            user=user_id, devices=list(device_ids),
+        )
+    )  # fmt: skip
+    for device in device_ids:
+        if device not in numbers:
+            numbers[device] = txn.value(
+                "INSERT INTO to_device_inboxes (user_id, device_id, last) VALUES (:user, :device, :now)"
+                " ON CONFLICT (user_id, device_id) DO UPDATE SET last = to_device_inboxes.last + 1 RETURNING last",
+                user=user_id, device=device, now=now,
+            )  # fmt: skip
+    return numbers
+
+
+def waiting(txn: Transaction, user_id: str, device_id: str, after: int = 0, limit: int = PAGE) -> tuple[list[bytes], int]:
+    """The next messages of a device behind number `after`, as JSON, and the number of the last one (or `after` if there is none).
+
+    They stay until `acknowledge` is called with that number, when the device comes back with the token that holds it.
+    """
+    rows = txn.all(
+        "SELECT sequence, message FROM to_device_messages WHERE user_id = :user AND device_id = :device AND sequence > :after"
+        " ORDER BY sequence LIMIT :limit",
+        user=user_id, device=device_id, after=after, limit=limit,
+    )  # fmt: skip
+    return [bytes(message) for _, message in rows], rows[-1][0] if rows else after
+
+
+def any_waiting(txn: Transaction, user_id: str, device_id: str, after: int = 0) -> bool:
+    """Whether there is a message behind number `after`."""
+    return (
+        txn.value(
+            "SELECT 1 FROM to_device_messages WHERE user_id = :user AND device_id = :device AND sequence > :after LIMIT 1",
+            user=user_id, device=device_id, after=after,
+        )
+        is not None
+    )  # fmt: skip
+
+
+def acknowledge(txn: Transaction, user_id: str, device_id: str, upto: int) -> int:
+    """The device has the messages up to this number: delete them; answers how many."""
+    return txn.run(
+        "DELETE FROM to_device_messages WHERE user_id = :user AND device_id = :device AND sequence <= :upto",
+        user=user_id, device=device_id, upto=upto,
+    )  # fmt: skip
+
+
+def remove(txn: Transaction, user_id: str, device_ids: list[str]) -> None:
+    """The devices are gone: so are their inboxes."""
+    if device_ids:
+        txn.run("DELETE FROM to_device_messages WHERE user_id = :user AND device_id IN :devices", user=user_id, devices=device_ids)
+        txn.run("DELETE FROM to_device_inboxes WHERE user_id = :user AND device_id IN :devices", user=user_id, devices=device_ids)
