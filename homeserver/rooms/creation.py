@@ -1,0 +1,118 @@
+"""The first events of a room, from what its creator asked for.  Pure: decides, and writes nothing.
+
+spec: client-server-api#post_matrixclientv3createroom
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from homeserver.errors import Refused
+from homeserver.events.drafts import Draft
+from homeserver.events.identifiers import RoomAlias, UserID
+from homeserver.events.versions import RoomVersion
+
+PRESETS: dict[str, dict[str, str]] = {
+    "private_chat": {"join_rule": "invite", "history_visibility": "shared", "guest_access": "can_join"},
+    "trusted_private_chat": {"join_rule": "invite", "history_visibility": "shared", "guest_access": "can_join"},
+    "public_chat": {"join_rule": "public", "history_visibility": "shared", "guest_access": "forbidden"},
+}
+
+POWER_LEVELS: dict[str, Any] = {
+    "users_default": 0,
+    "events": {
+        "m.room.name": 50,
+        "m.room.power_levels": 100,
+        "m.room.history_visibility": 100,
+        "m.room.canonical_alias": 50,
+        "m.room.avatar": 50,
+        "m.room.tombstone": 100,
+        "m.room.server_acl": 100,
+        "m.room.encryption": 100,
+    },
+    "events_default": 0,
+    "state_default": 50,
+    "ban": 50,
+    "kick": 50,
+    "redact": 50,
+    "invite": 0,
+    "historical": 100,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the creator asked for, each part checked for its type only."""
+
+    creator: UserID
+    version: RoomVersion
+    preset: str
+    creation_content: dict[str, Any] = field(default_factory=dict)
+    power_levels: dict[str, Any] = field(default_factory=dict)
+    initial_state: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    member_content: dict[str, Any] = field(default_factory=dict)
+    alias: RoomAlias | None = None
+    name: str | None = None
+    topic: str | None = None
+    invite: list[UserID] = field(default_factory=list)
+
+
+def first_events(wish: Wish) -> list[Draft]:
+    """The events of the new room in the order in which the specification wants them, invites excepted."""
+    state: dict[tuple[str, str], dict[str, Any]] = {}
+    if wish.alias is not None:
+        state["m.room.canonical_alias", ""] = {"alias": wish.alias}
+    preset = PRESETS[wish.preset]
+    state["m.room.join_rules", ""] = {"join_rule": preset["join_rule"]}
+    state["m.room.history_visibility", ""] = {"history_visibility": preset["history_visibility"]}
+    state["m.room.guest_access", ""] = {"guest_access": preset["guest_access"]}
+    for kind, state_key, content in wish.initial_state:
+        # Later entries and the creator's own wishes win; their place in the order is that of the last.
+        state.pop((kind, state_key), None)
+        state[kind, state_key] = content
+    if wish.name is not None:
+        state.pop(("m.room.name", ""), None)
+        state["m.room.name", ""] = {"name": wish.name}
+    if wish.topic is not None:
+        state.pop(("m.room.topic", ""), None)
+        state["m.room.topic", ""] = {"topic": wish.topic, "m.topic": {"m.text": [{"body": wish.topic, "mimetype": "text/plain"}]}}
+    power = state.pop(("m.room.power_levels", ""), None)
+    me = wish.creator
+    return [
+        Draft("m.room.create", me, _create_content(wish), ""),
+        Draft("m.room.member", me, {**wish.member_content, "membership": "join"}, me),
+        Draft("m.room.power_levels", me, power if power is not None else _power_levels(wish), ""),
+        *(Draft(kind, me, content, state_key) for (kind, state_key), content in state.items()),
+    ]
+
+
+def _create_content(wish: Wish) -> dict[str, Any]:
+    content = {key: value for key, value in wish.creation_content.items() if key not in ("creator", "room_version")}
+    content["room_version"] = wish.version.id
+    if wish.version.creator_in_content:
+        content["creator"] = wish.creator
+    if wish.version.privileged_creators:
+        more = content.get("additional_creators", [])
+        if not isinstance(more, list):
+            raise Refused(400, "M_BAD_JSON", "additional_creators must be a list of user IDs")
+        if wish.preset == "trusted_private_chat":
+            more = [*more, *(user for user in wish.invite if user not in more)]
+        if more or "additional_creators" in content:
+            content["additional_creators"] = more
+    else:
+        content.pop("additional_creators", None)
+    return content
+
+
+def _power_levels(wish: Wish) -> dict[str, Any]:
+    levels: dict[str, Any] = {**POWER_LEVELS, "events": dict(POWER_LEVELS["events"])}
+    trusted = wish.preset == "trusted_private_chat"
+    if wish.version.privileged_creators:
+        levels["users"] = {}
+        levels["events"]["m.room.tombstone"] = 150
+    else:
+        levels["users"] = {wish.creator: 100, **({user: 100 for user in wish.invite} if trusted else {})}
+    if wish.preset != "public_chat":
+        # Whoever is in a private room may take part in its calls: clients announce that by state.
+        levels["events"]["org.matrix.msc3401.call.member"] = 0
+        levels["events"]["m.call.member"] = 0
+    return {**levels, **wish.power_levels}

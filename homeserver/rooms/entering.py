@@ -1,0 +1,170 @@
+"""What is written when an event enters a room: its row, the current state, the members, the redaction it makes.
+
+Knows no rule: whoever calls has decided.  Everything here runs inside the writer's transaction.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from homeserver.events import notable, redaction
+from homeserver.events.event import Event
+from homeserver.events.identifiers import ServerName, UserID
+from homeserver.events.power import Power
+from homeserver.storage import events, members, rooms, state
+from homeserver.storage.transactions import Transaction
+from homeserver.storage.events import Status, Stored
+from homeserver.storage.rooms import Head, Room
+from homeserver.storage.state import Key
+
+Observer = Callable[[Transaction, Room, Stored], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about an event: its status, the state before it, and what the room becomes.
+
+    `after` and `current` are functions of the event's number, because the number is given when it is written.
+    """
+
+    event: Event
+    status: Status
+    before: bytes
+    heads: tuple[Head, ...]
+    current: Callable[[bytes], bytes]
+    destinations: bytes | None
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How events enter rooms on the server `name`; `observers` see each one that was accepted, in its transaction."""
+
+    name: ServerName
+    observers: tuple[Observer, ...]
+
+    def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
+        """Write one event and all that follows from it; answers the room as it is then (not yet stored)."""
+        event = decision.event
+        known = events.numbers(txn, room.room_id, [event.event_id]).get(event.event_id)
+        num = known[0] if known else txn.number()
+        after = decision.before
+        replaces = None
+        if event.state_key is not None:
+            replaces = state.get(txn, decision.before, event.key)
+            if decision.status != Status.REJECTED:
+                after = state.put(txn, decision.before, {event.key: num})
+        shown = decision.status in (Status.ACCEPTED, Status.PARTIAL)
+        counts = shown and notable.countable(event)
+        stored = Stored(
+            event,
+            num,
+            decision.status,
+            (room.last_order + 1, 0) if shown else None,
+            txn.position() if shown else None,
+            decision.before,
+            after,
+            room.notable + 1 if counts else None,
+            None,
+            replaces,
+        )
+        (events.place if known else events.add)(txn, stored, decision.destinations)
+        txn.on_commit(txn.memory.put, ("event", num), event, 600 + 3 * (len(event.body) + len(event.envelope)))
+        if not shown:
+            return room, stored
+        head = next((i for i, head in enumerate(decision.heads) if head.event_id == event.event_id), None)
+        heads = list(decision.heads)
+        if head is not None:
+            heads[head] = replace(heads[head], num=num)
+        room = replace(
+            room, seq=room.seq + 1, heads=tuple(heads), last_order=room.last_order + 1, notable=room.notable + (1 if counts else 0)
+        )
+        assert stored.position is not None
+        room = self.advance(txn, room, decision.current(after), stored.position, hint=stored)
+        room, stored = self._redactions(txn, room, stored)
+        txn.wake(room.room_id)
+        if decision.destinations is not None:
+            txn.wake("outbox")
+        for observer in self.observers:
+            observer(txn, room, stored)
+        return room, stored
+
+    def advance(
+        self, txn: Transaction, room: Room, root: bytes, position: int, *, hint: Stored | None = None, log: bool = True
+    ) -> Room:
+        """Make `root` the current state of the room: rows of state, members, servers, counts."""
+        if root == room.state_root:
+            return room
+        changes = self._changes(txn, room.state_root, root, hint)
+        joined, invited = room.joined_members, room.invited_members
+        servers: dict[str, int] = {}
+        local_left = local_joined = False
+        for key, stored in changes.items():
+            state.set_current(txn, room.room_id, key, stored, position, log=log)
+            if key[0] != "m.room.member" or stored is None:
+                continue
+            user = UserID(key[1])
+            local = user.domain == self.name
+            was, now = members.set_member(txn, stored, position, local=local), stored.event.membership
+            joined += (now == "join") - (was == "join")
+            invited += (now == "invite") - (was == "invite")
+            if (now == "join") != (was == "join"):
+                servers[user.domain] = servers.get(user.domain, 0) + (1 if now == "join" else -1)
+                local_left |= local and now != "join"
+                local_joined |= local and now == "join"
+            if local and now == "join":
+                members.drop_invitation(txn, room.room_id, user)
+        room = replace(room, state_root=root, joined_members=joined, invited_members=invited)
+        if local_joined:
+            room = replace(room, departed=False)
+        elif local_left and not members.any_local_joined(txn, room.room_id):
+            room = replace(room, departed=True)
+        crossed = False
+        for server, change in servers.items():
+            count = members.count_server(txn, room.room_id, server, change) if change else None
+            crossed |= count is not None and (count <= 0 or count - change <= 0)
+        if crossed:
+            others = [server for server in rooms.joined_servers(txn, room.room_id) if server != self.name]
+            room = replace(room, servers=rooms.servers_hash(txn, others))
+        return room
+
+    def _changes(self, txn: Transaction, old: bytes, new: bytes, hint: Stored | None) -> Mapping[Key, Stored | None]:
+        """Keys that differ between two states, with what the new one has."""
+        gone, come = state.difference(txn, old, new)
+        found = {hint.num: hint} if hint is not None and come == {hint.num} else events.by_number(txn, come)
+        changes: dict[Key, Stored | None] = {stored.event.key: stored for stored in found.values()}
+        if len(gone) > len(come) or (gone and len(come) != 1):
+            for stored in events.by_number(txn, gone).values():
+                changes.setdefault(stored.event.key, None)
+        return changes
+
+    def _redactions(self, txn: Transaction, room: Room, stored: Stored) -> tuple[Room, Stored]:
+        """Carry out the redaction that this event makes, and those that waited for it."""
+        target_id = stored.event.redacts if stored.event.type == "m.room.redaction" else None
+        if target_id is not None:
+            target = events.get(txn, room.room_id, target_id)
+            if target is None:
+                events.await_redaction(txn, room.room_id, target_id, stored.num)
+            elif self._may_redact(txn, room, stored, target):
+                room = self._redact(txn, room, target, stored)
+        for num in events.redactions_awaiting(txn, room.room_id, stored.event.event_id):
+            redacting = events.by_number(txn, [num])[num]
+            if self._may_redact(txn, room, redacting, stored):
+                room = self._redact(txn, room, stored, redacting)
+                stored = events.by_number(txn, [stored.num])[stored.num]
+        return room, stored
+
+    def _may_redact(self, txn: Transaction, room: Room, redacting: Stored, target: Stored) -> bool:
+        """Whether a redaction takes effect.  spec: rooms/v3#handling-redactions"""
+        if target.event.type == "m.room.create" or target.redacted_by is not None or target.event.type == "m.room.redaction":
+            return False
+        by, of = redacting.event.sender, target.event.sender
+        if by == of or (by.domain == of.domain and by.domain is not None):
+            return True
+        view = state.view(txn, redacting.state_before or room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
+        power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
+        return power.of(by) >= power.redact
+
+    def _redact(self, txn: Transaction, room: Room, target: Stored, redacting: Stored) -> Room:
+        """Remove the content of an event for good."""
+        events.rewrite(txn, target.num, redaction.redacted(target.event), redacting.num)
+        txn.wake(room.room_id)
+        return replace(room, removals=room.removals + 1)

@@ -1,0 +1,239 @@
+"""Memberships as they stand now, and how those of local users changed.  Knows no rule."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.storage.transactions import Transaction
+from homeserver.storage.events import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The membership of one user in one room."""
+
+    room_id: RoomID
+    user_id: UserID
+    membership: str
+    sender: UserID
+    num: int
+    event_id: str
+    position: int
+    display_name: str | None
+    avatar_url: str | None
+    forgotten: bool
+
+
+def set_member(txn: Transaction, stored: Stored, position: int, *, local: bool) -> str | None:
+    """Write a user's membership from the member event that now stands; answers the membership before it."""
+    event = stored.event
+    assert event.state_key is not None
+    user = UserID(event.state_key)
+    membership = event.membership or "leave"
+    name, avatar = event.content.get("displayname"), event.content.get("avatar_url")
+    previous: str | None = txn.value(
+        "SELECT membership FROM members WHERE room_id = :room AND user_id = :user", room=event.room_id, user=user
+    )
+    txn.run(
+        "INSERT INTO members (room_id, user_id, membership, previous, sender, num, event_id, position, server, local, display_name,"
+        " avatar_url, forgotten) VALUES (:room, :user, :membership, :previous, :sender, :num, :id, :position, :server, :local, :name,"
+        " :avatar, 0) ON CONFLICT (room_id, user_id) DO UPDATE SET membership = excluded.membership, previous = excluded.previous,"
+        " sender = excluded.sender, num = excluded.num, event_id = excluded.event_id, position = excluded.position,"
+        " display_name = excluded.display_name, avatar_url = excluded.avatar_url,"
+        " forgotten = CASE WHEN excluded.membership IN ('leave', 'ban') THEN members.forgotten ELSE 0 END",
+        room=event.room_id,
+        user=user,
+        membership=membership,
+        previous=previous,
+        sender=event.sender,
+        num=stored.num,
+        id=event.event_id,
+        position=position,
+        server=user.domain,
+        local=int(local),
+        name=name if isinstance(name, str) and "\0" not in name else None,
+        avatar=avatar if isinstance(avatar, str) and "\0" not in avatar else None,
+    )
+    if local:
+        txn.run(
+            "INSERT INTO membership_changes (user_id, position, room_id, membership, previous, num)"
+            " VALUES (:user, :position, :room, :membership, :previous, :num)"
+            " ON CONFLICT (user_id, position, room_id) DO UPDATE SET membership = excluded.membership, num = excluded.num",
+            user=user,
+            position=position,
+            room=event.room_id,
+            membership=membership,
+            previous=previous,
+            num=stored.num,
+        )
+        txn.wake(user)
+    return previous
+
+
+def count_server(txn: Transaction, room_id: str, server: str, change: int) -> int:
+    """Add to the number of joined members that `server` has in the room; answers the new number."""
+    return int(
+        txn.value(
+            "INSERT INTO room_servers (room_id, server, joined) VALUES (:room, :server, :change)"
+            " ON CONFLICT (room_id, server) DO UPDATE SET joined = room_servers.joined + excluded.joined RETURNING joined",
+            room=room_id, server=server, change=change,
+        )
+    )  # fmt: skip
+
+
+def _member(row: tuple[Any, ...]) -> Member:
+    room, user, membership, sender, num, event_id, position, name, avatar, forgotten = row
+    return Member(RoomID(room), UserID(user), membership, UserID(sender), num, event_id, position, name, avatar, bool(forgotten))
+
+
+def get(txn: Transaction, room_id: str, user_id: str) -> Member | None:
+    """The membership of a user in a room; None if there never was one."""
+    row = txn.one(
+        "SELECT room_id, user_id, membership, sender, num, event_id, position, display_name, avatar_url, forgotten"
+        " FROM members WHERE room_id = :room AND user_id = :user",
+        room=room_id, user=user_id,
+    )  # fmt: skip
+    return None if row is None else _member(row)
+
+
+def of_room(txn: Transaction, room_id: str, memberships: Iterable[str]) -> list[Member]:
+    """The members of a room with one of these memberships, in the order in which they came to it."""
+    rows = txn.all(
+        "SELECT room_id, user_id, membership, sender, num, event_id, position, display_name, avatar_url, forgotten"
+        " FROM members WHERE room_id = :room AND membership IN :memberships ORDER BY position, num",
+        room=room_id, memberships=list(memberships),
+    )  # fmt: skip
+    return [_member(row) for row in rows]
+
+
+def of_user(txn: Transaction, user_id: str, memberships: Iterable[str]) -> list[Member]:
+    """The rooms of a user with one of these memberships."""
+    rows = txn.all(
+        "SELECT room_id, user_id, membership, sender, num, event_id, position, display_name, avatar_url, forgotten"
+        " FROM members WHERE user_id = :user AND membership IN :memberships",
+        user=user_id, memberships=list(memberships),
+    )  # fmt: skip
+    return [_member(row) for row in rows]
+
+
+def joined_rooms(txn: Transaction, user_id: str) -> list[RoomID]:
+    """The rooms that a user is joined to."""
+    return [RoomID(room) for (room,) in txn.all("SELECT room_id FROM members WHERE user_id = :user AND membership = 'join'", user=user_id)]
+
+
+def is_joined(txn: Transaction, room_id: str, user_id: str) -> bool:
+    """Whether the user is joined to the room."""
+    return txn.value("SELECT membership FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id) == "join"
+
+
+def local_joined(txn: Transaction, room_id: str) -> list[UserID]:
+    """Local users who are joined to the room."""
+    return [
+        UserID(user)
+        for (user,) in txn.all("SELECT user_id FROM members WHERE room_id = :room AND membership = 'join' AND local = 1", room=room_id)
+    ]
+
+
+def any_local_joined(txn: Transaction, room_id: str) -> bool:
+    """Whether some local user is joined to the room."""
+    return txn.value("SELECT 1 FROM members WHERE room_id = :room AND membership = 'join' AND local = 1 LIMIT 1", room=room_id) is not None
+
+
+def users_sharing(txn: Transaction, user_id: str) -> list[UserID]:
+    """Everybody who is joined to a room that `user_id` is joined to, the user included if joined anywhere."""
+    return [
+        UserID(user)
+        for (user,) in txn.all(
+            "SELECT DISTINCT other.user_id FROM members mine JOIN members other ON other.room_id = mine.room_id"
+            " AND other.membership = 'join' WHERE mine.user_id = :user AND mine.membership = 'join'",
+            user=user_id,
+        )
+    ]
+
+
+def servers_sharing(txn: Transaction, user_id: str) -> list[ServerName]:
+    """Servers with a joined member in a room that `user_id` is joined to."""
+    return [
+        ServerName(server)
+        for (server,) in txn.all(
+            "SELECT DISTINCT room_servers.server FROM members JOIN room_servers ON room_servers.room_id = members.room_id"
+            " AND room_servers.joined > 0 WHERE members.user_id = :user AND members.membership = 'join'",
+            user=user_id,
+        )
+    ]
+
+
+def share_a_room(txn: Transaction, user_id: str, other: str) -> bool:
+    """Whether both users are joined to some room."""
+    return (
+        txn.value(
+            "SELECT 1 FROM members mine JOIN members other ON other.room_id = mine.room_id AND other.user_id = :other"
+            " AND other.membership = 'join' WHERE mine.user_id = :user AND mine.membership = 'join' LIMIT 1",
+            user=user_id, other=other,
+        )
+        is not None
+    )  # fmt: skip
+
+
+def changes_of_user(txn: Transaction, user_id: str, low: int, high: int) -> list[tuple[int, RoomID, str, str | None, int]]:
+    """(position, room, membership, the one before, event number) of a local user, `low < position <= high`, oldest first."""
+    return [
+        (position, RoomID(room), membership, previous, num)
+        for position, room, membership, previous, num in txn.all(
+            "SELECT position, room_id, membership, previous, num FROM membership_changes"
+            " WHERE user_id = :user AND position > :low AND position <= :high ORDER BY position",
+            user=user_id, low=low, high=high,
+        )
+    ]  # fmt: skip
+
+
+def forget(txn: Transaction, room_id: str, user_id: str) -> None:
+    """The user no longer wants to see the room they left."""
+    txn.run("UPDATE members SET forgotten = 1 WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+
+
+def set_invitation(
+    txn: Transaction, room_id: str, user_id: str, version: str, stripped: list[object], candidates: list[str], event: bytes | None
+) -> None:
+    """Remember what a local user was shown of a room elsewhere, and whom to ask about it."""
+    txn.run(
+        "INSERT INTO remote_invitations (room_id, user_id, version, stripped, candidates, event)"
+        " VALUES (:room, :user, :version, :stripped, :candidates, :event) ON CONFLICT (room_id, user_id) DO UPDATE SET"
+        " version = excluded.version, stripped = excluded.stripped, candidates = excluded.candidates, event = excluded.event",
+        room=room_id, user=user_id, version=version, stripped=orjson.dumps(stripped), candidates=orjson.dumps(candidates), event=event,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What `set_invitation` remembered."""
+
+    version: str
+    stripped: list[dict[str, object]]
+    candidates: list[ServerName]
+    event: bytes | None
+
+
+def invitation(txn: Transaction, room_id: str, user_id: str) -> Invitation | None:
+    """What a local user was shown of a room, if it was an invite or knock from elsewhere."""
+    row = txn.one(
+        "SELECT version, stripped, candidates, event FROM remote_invitations WHERE room_id = :room AND user_id = :user",
+        room=room_id, user=user_id,
+    )  # fmt: skip
+    if row is None:
+        return None
+    version, stripped, candidates, event = row
+    return Invitation(
+        version,
+        orjson.loads(bytes(stripped)),
+        [ServerName(server) for server in orjson.loads(bytes(candidates))],
+        None if event is None else bytes(event),
+    )
+
+
+def drop_invitation(txn: Transaction, room_id: str, user_id: str) -> None:
+    """The user joined, or the invitation is void."""
+    txn.run("DELETE FROM remote_invitations WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)

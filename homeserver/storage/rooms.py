@@ -1,0 +1,180 @@
+"""The row of a room: its lock, its forward extremities, its counters.  Knows no event's content."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from homeserver.events import versions
+from homeserver.events.identifiers import RoomID, ServerName
+from homeserver.events.versions import RoomVersion
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A forward extremity; `link` is its reference hash where the room version cites hashes (1 and 2)."""
+
+    num: int
+    event_id: str
+    depth: int
+    link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A room as of `seq`.  Every change of a room stores a new one under the room's lock."""
+
+    room_id: RoomID
+    version: RoomVersion
+    creator: str
+    seq: int
+    heads: tuple[Head, ...]
+    state_root: bytes
+    last_order: int
+    notable: int
+    removals: int
+    servers: bytes | None
+    joined_members: int
+    invited_members: int
+    departed: bool
+    partial: bool
+
+
+def get(txn: Transaction, room_id: str) -> Room | None:
+    """The room, or None where this server does not know it."""
+    row = txn.one(
+        "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial FROM rooms WHERE room_id = :room",
+        room=room_id,
+    )
+    return _room(room_id, row)
+
+
+def lock(txn: Transaction, room_id: str) -> Room | None:
+    """The room, locked until the transaction ends."""
+    row = txn.one(
+        "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial FROM rooms WHERE room_id = :room FOR UPDATE",
+        room=room_id,
+    )
+    return _room(room_id, row)
+
+
+def _room(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
+    if row is None:
+        return None
+    version, creator, seq, heads, root, order, notable, removals, servers, joined, invited, departed, partial = row
+    return Room(
+        RoomID(room_id),
+        versions.get(version),
+        creator,
+        seq,
+        tuple(Head(*head) for head in orjson.loads(bytes(heads))),
+        bytes(root),
+        order,
+        notable,
+        removals,
+        None if servers is None else bytes(servers),
+        joined,
+        invited,
+        bool(departed),
+        bool(partial),
+    )
+
+
+def _columns(room: Room) -> dict[str, object]:
+    return {
+        "room": room.room_id,
+        "seq": room.seq,
+        "heads": orjson.dumps([[head.num, head.event_id, head.depth, head.link] for head in room.heads]),
+        "root": room.state_root,
+        "last": room.last_order,
+        "notable": room.notable,
+        "removals": room.removals,
+        "servers": room.servers,
+        "joined": room.joined_members,
+        "invited": room.invited_members,
+        "departed": int(room.departed),
+        "partial": int(room.partial),
+    }
+
+
+def add(txn: Transaction, room: Room) -> None:
+    """Write the row of a room that is new here."""
+    txn.run(
+        "INSERT INTO rooms (room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial)"
+        " VALUES (:room, :version, :creator, :seq, :heads, :root, :last, :notable, :removals, :servers,"
+        " :joined, :invited, :departed, :partial)",
+        version=room.version.id,
+        creator=room.creator,
+        **_columns(room),
+    )
+
+
+def store(txn: Transaction, room: Room) -> None:
+    """Write what changed of a room that was locked by this transaction."""
+    txn.run(
+        "UPDATE rooms SET seq = :seq, heads = :heads, state_root = :root, last_order = :last, notable = :notable,"
+        " removals = :removals, servers = :servers, joined_members = :joined, invited_members = :invited,"
+        " departed = :departed, partial = :partial WHERE room_id = :room",
+        **_columns(room),
+    )
+
+
+def version(txn: Transaction, room_id: str) -> RoomVersion | None:
+    """The room's version, also of rooms that a local user was only invited to.  Never changes, so it is cached."""
+    known = txn.memory.get(("version", room_id))
+    if known is None:
+        known = txn.value("SELECT version FROM rooms WHERE room_id = :room", room=room_id) or txn.value(
+            "SELECT version FROM remote_invitations WHERE room_id = :room LIMIT 1", room=room_id
+        )
+        if known is None:
+            return None
+        txn.memory.put(("version", room_id), known, 150)
+    return versions.get(known)
+
+
+def known(txn: Transaction, room_ids: Iterable[str]) -> set[str]:
+    """Those of `room_ids` that this server has, or had, somebody in."""
+    return {room for (room,) in txn.all("SELECT room_id FROM rooms WHERE room_id IN :rooms", rooms=list(room_ids))}
+
+
+def servers_hash(txn: Transaction, servers: Sequence[str]) -> bytes | None:
+    """Name a set of servers by its content and remember it; None for the empty set."""
+    if not servers:
+        return None
+    content = orjson.dumps(sorted(servers))
+    name = blake2b(content, digest_size=16).digest()
+    txn.run("INSERT INTO destination_sets (hash, servers) VALUES (:hash, :servers) ON CONFLICT DO NOTHING", hash=name, servers=content)
+    return name
+
+
+def server_set(txn: Transaction, name: bytes | None) -> tuple[ServerName, ...]:
+    """The servers that `servers_hash` named."""
+    if name is None:
+        return ()
+    known: tuple[ServerName, ...] | None = txn.memory.get(("servers", name))
+    if known is None:
+        content = txn.value("SELECT servers FROM destination_sets WHERE hash = :hash", hash=name)
+        known = tuple(ServerName(server) for server in orjson.loads(bytes(content)))
+        txn.memory.put(("servers", name), known, 100 + 60 * len(known))
+    return known
+
+
+def joined_servers(txn: Transaction, room_id: str) -> list[ServerName]:
+    """Servers with at least one joined member, the fullest first."""
+    return [
+        ServerName(server)
+        for (server,) in txn.all(
+            "SELECT server FROM room_servers WHERE room_id = :room AND joined > 0 ORDER BY joined DESC, server", room=room_id
+        )
+    ]
+
+
+def shares(txn: Transaction, room_id: str, server: str) -> bool:
+    """Whether `server` has a joined member in the room."""
+    return txn.value("SELECT joined FROM room_servers WHERE room_id = :room AND server = :server AND joined > 0", room=room_id, server=server) is not None
