@@ -84,6 +84,12 @@ class Registration:
     """Programs that know it may make accounts, even when registration is closed."""
     guests: bool = False
     """Whether there are guest accounts."""
+    require_email: bool = False
+    """Whether a new account needs a proven e-mail address; needs `email`."""
+    terms_url: str | None = None
+    """Web page with the terms that people must accept to make an account; nothing: no such step."""
+    terms_version: str = "1"
+    """Version of these terms."""
 
 
 @dataclass(frozen=True, kw_only=True)
