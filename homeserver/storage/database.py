@@ -1,0 +1,199 @@
+"""The database of a process: reads, acts, what is committed, who waits.  Knows no table and no HTTP."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from homeserver.storage.links import DatabaseError, Duplicate, Link, Unavailable
+from homeserver.storage.memory import Memory
+from homeserver.storage.positions import Horizon, Token
+from homeserver.storage.readers import View
+from homeserver.storage.transactions import Needs, Retry, Transaction
+from homeserver.storage.wakeups import Wakeups
+from homeserver.storage.writer import Act, Answer, Batch, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+ROUNDS = 50
+
+
+class Runs(Protocol):
+    """Something that carries out acts."""
+
+    def submit(self, act: Act) -> None:
+        """Have an act run."""
+
+    def stop(self) -> None:
+        """Finish what is waiting, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the database has done since the process started."""
+
+    statements: int
+    reads: int
+    acts: int
+    groups: int
+    undone: int
+    again: int
+    reruns: int
+
+
+class Database:
+    """Reads and acts.  Use it on the reactor's thread only; what it returns can be awaited."""
+
+    def __init__(self, links: list[Link], writer: Writer, horizon: Horizon, memory: Memory, wakeups: Wakeups) -> None:
+        self.memory, self.wakeups = memory, wakeups
+        self._links, self._writer, self._horizon = links, writer, horizon
+        self.learn(writer.token())
+        self._reads = 0
+        self._writing: Runs
+        self._reading: Runs
+
+    def start(self, writing: Runs, reading: Runs) -> Self:
+        """Say what carries out acts and reads."""
+        self._writing, self._reading = writing, reading
+        return self
+
+    @property
+    def engine(self) -> str:
+        """`sqlite` or `postgres`."""
+        return self._links[0].engine
+
+    def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """The result of `fn(txn, ...)` on one consistent state of the database, which has everything `now` covers."""
+        deferred: Deferred[T] = Deferred()
+        self._reads += 1
+        self._reading.submit(Act(fn, args, kwargs, deferred))
+        return deferred
+
+    def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """The result of the act `fn(txn, ...)`, once it is durable.
+
+        `fn` may be run more than once.  If it raises, nothing of it remains.
+        """
+        deferred: Deferred[T] = Deferred()
+        self._writing.submit(Act(fn, args, kwargs, deferred))
+        return deferred
+
+    def now(self) -> Token:
+        """What is committed: a read that starts now sees all of it."""
+        return self._horizon.token
+
+    def learn(self, token: Token) -> None:
+        """Another process is known to have committed this."""
+        self._horizon.learn(token)
+
+    @property
+    def counts(self) -> Counted:
+        """What has been done so far."""
+        done = self._writer.counts
+        statements = sum(link.statements for link in self._links)
+        return Counted(statements, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns)
+
+    def close(self) -> None:
+        """Finish what is under way, and let go of the database."""
+        self._writing.stop()
+        self._reading.stop()
+        for link in self._links:
+            link.close()
+
+    def delivered(self, batch: Batch) -> None:
+        """A group is committed: make it known, then answer."""
+        self.learn(batch.token)
+        for call, args in batch.calls:
+            try:
+                call(*args)
+            except Exception:
+                log.exception("A call after a commit failed")
+        for answer in batch.answers:
+            self._answer(answer, self._writing)
+        if batch.keys:
+            self.wakeups.fire(batch.keys)
+
+    def answered(self, answer: Answer) -> None:
+        """A read is done."""
+        self._answer(answer, self._reading)
+
+    def _answer(self, answer: Answer, runs: Runs) -> None:
+        act, error = answer.act, answer.error
+        if isinstance(error, Needs):
+            self._fetch(act, error, runs)
+        elif error is not None:
+            act.deferred.errback(_failure(error))
+        else:
+            act.deferred.callback(answer.value)
+
+    def _fetch(self, act: Act, needs: Needs, runs: Runs) -> None:
+        """Get what an act lacks, then have it run again."""
+
+        def loaded(value: Any) -> None:
+            act.loaded = {**(act.loaded or {}), needs.key: value}
+            runs.submit(act)
+
+        if len(act.loaded or ()) >= ROUNDS:
+            act.deferred.errback(_failure(Unavailable(f"An act needed more than {ROUNDS} things")))
+            return
+        if needs.reads:
+            work = act.context.run(self.read, needs.load, *needs.args)
+        else:
+            work = act.context.run(Deferred.fromCoroutine, needs.load(*needs.args))
+        work.addCallback(loaded).addErrback(act.deferred.errback)
+
+
+def _failure(error: BaseException) -> Failure:
+    return Failure(error)  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Carries out acts and reads at once, on the caller's thread: for tests, and for databases in memory."""
+
+    writer: Writer
+    link: Link
+    view: View
+    database: Database
+
+    @classmethod
+    def start(cls, writer: Writer, link: Link, view: View, database: Database) -> Database:
+        """A database without threads."""
+        return database.start(cls(writer, link, view, database), InlineReads(link, view, database))
+
+    def submit(self, act: Act) -> None:
+        """Run an act."""
+        self.group([act])
+
+    def group(self, acts: list[Act]) -> None:
+        """Run acts as a group."""
+        while acts:
+            batch = self.writer.turn(acts)
+            acts = list(batch.again)
+            self.database.delivered(batch)
+
+    def stop(self) -> None:
+        """Nothing waits."""
+
+
+@dataclass(frozen=True)
+class InlineReads:
+    """Carries out reads at once."""
+
+    link: Link
+    view: View
+    database: Database
+
+    def submit(self, act: Act) -> None:
+        """Carry out a read."""
+        self.database.answered(self.view.safely(self.link, act))
+
+    def stop(self) -> None:
+        """Nothing waits."""
+
+
+__all__ = ["Database", "DatabaseError", "Duplicate", "Needs", "Retry", "Token", "Transaction", "Unavailable"]

@@ -1,0 +1,79 @@
+"""From a line of configuration to an open, migrated database.  The one place that knows both engines."""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from homeserver.clock import Clock
+from homeserver.storage import sqlite
+from homeserver.storage.database import Database, Inline
+from homeserver.storage.links import Link, Unavailable
+from homeserver.storage.memory import Memory
+from homeserver.storage.migrations import directory, load, migrate
+from homeserver.storage.positions import Horizon
+from homeserver.storage.readers import Readers, View, WriterThread
+from homeserver.storage.sqlite import SQLite
+from homeserver.storage.streams import Stream
+from homeserver.storage.wakeups import Wakeups
+from homeserver.storage.writer import Writer
+
+MEMORY = 128 << 20
+READERS = 3
+
+
+def open_database(where: str, reactor: Any, *, memory: int = MEMORY, readers: int = READERS) -> Database:
+    """Open and migrate the database at `where`: a file for SQLite, `:memory:`, or `postgresql://...`.
+
+    Blocks, so call it before listening.  `reactor` is the running one, which answers are delivered to.
+    """
+    if where == ":memory:":
+        connection = sqlite.connect(where, writes=True)
+        migrate(SQLite(connection), load(directory()))
+        return inline(SQLite(connection, shared=True), Stream(), reactor, memory=memory)
+    return _file(where, reactor, memory, readers)
+
+
+def inline(link: Link, stream: Stream, reactor: Any, *, memory: int = MEMORY) -> Database:
+    """A database without threads on one migrated connection: what it returns has happened already."""
+    stream.open(link)
+    cache, horizon = Memory(memory), Horizon()
+    writer = Writer(link, stream, cache, horizon)
+    return Inline.start(writer, link, View(cache, horizon), Database([link], writer, horizon, cache, Wakeups(Clock(reactor))))
+
+
+def _file(path: str, reactor: Any, memory: int, readers: int) -> Database:
+    _claim(path)
+    link = SQLite(sqlite.connect(path, writes=True))
+    migrate(link, load(directory()))
+    return _threads(link, Stream(), [SQLite(sqlite.connect(path, writes=False)) for _ in range(readers)], reactor, memory)
+
+
+def _threads(link: Link, stream: Stream, reading: list[Any], reactor: Any, memory: int) -> Database:
+    stream.open(link)
+    cache, horizon = Memory(memory), Horizon()
+    writer = Writer(link, stream, cache, horizon)
+    database = Database([link, *reading], writer, horizon, cache, Wakeups(Clock(reactor)))
+    return database.start(
+        WriterThread(writer, lambda batch: reactor.callFromThread(database.delivered, batch), None),
+        Readers(reading, View(cache, horizon), reactor.callFromThread, database.answered),
+    )
+
+
+def _claim(path: str) -> None:
+    """Refuse a second process: SQLite would let it in, our counts of positions would not agree."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise Unavailable(f"{path} is in use by another process of this server") from None
+
+
+def template() -> sqlite3.Connection:
+    """A migrated database in memory, to be copied."""
+    connection = sqlite.connect(":memory:", writes=True)
+    migrate(SQLite(connection), load(directory()))
+    return connection

@@ -1,0 +1,127 @@
+"""Threads: one that writes, a few that read.  Knows no table; what they run, `writer` and `transactions` say."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from homeserver.storage.links import Link, Lost
+from homeserver.storage.memory import Memory
+from homeserver.storage.positions import Horizon
+from homeserver.storage.transactions import Transaction
+from homeserver.storage.writer import GROUP, Act, Answer, Batch, Writer
+
+
+@dataclass(frozen=True)
+class View:
+    """How a read is carried out on a link."""
+
+    memory: Memory
+    horizon: Horizon
+
+    def read(self, link: Link, act: Act) -> Answer:
+        """Run a function on one state of the database."""
+        # The token first, the snapshot after it: the snapshot then has everything the token covers.
+        token = self.horizon.token
+        try:
+            link.view()
+            return Answer(act, act.run(Transaction(link, self.memory, lambda: token, None, act.loaded)))
+        except Exception as error:
+            return Answer(act, None, error)
+        finally:
+            link.rollback()
+
+    def safely(self, link: Link, act: Act) -> Answer:
+        """The same, once more if the connection was lost."""
+        answer = self.read(link, act)
+        if isinstance(answer.error, Lost):
+            try:
+                link.reopen()
+            except Lost:
+                return answer
+            answer = self.read(link, act)
+        return answer
+
+
+Answered = Callable[[Answer], None]
+
+
+class WriterThread:
+    """Feeds the writer with groups of what is waiting.  The first act never waits for company."""
+
+    def __init__(self, writer: Writer, deliver: Callable[[Batch], None], idle: float | None) -> None:
+        self._writer, self._deliver, self._idle = writer, deliver, idle
+        self._queue: SimpleQueue[Act | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="storage-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, act: Act) -> None:
+        """Have an act run."""
+        self._queue.put(act)
+
+    def stop(self) -> None:
+        """Finish what is waiting, and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        waiting: list[Act] = []
+        open = True
+        while open or waiting:
+            open = self._gather(waiting) and open
+            if waiting:
+                batch = self._writer.turn(waiting)
+                waiting = list(batch.again)
+                self._deliver(batch)
+
+    def _gather(self, waiting: list[Act]) -> bool:
+        """Wait for an act if there is none, take what else is there; False at the end."""
+        try:
+            while len(waiting) < GROUP:
+                act = self._queue.get(timeout=self._idle) if not waiting else self._queue.get_nowait()
+                if act is None:
+                    return False
+                if not act.deferred.called:  # else given up by whoever asked
+                    waiting.append(act)
+        except Empty:
+            if not waiting:
+                self._writer.idle()
+        return True
+
+
+class Readers:
+    """Threads that read, each with a connection of its own."""
+
+    def __init__(self, links: Sequence[Link], view: View, later: Callable[[Callable[[], None]], object], answer: Answered) -> None:
+        self._view, self._later, self._answer = view, later, answer
+        self._queue: SimpleQueue[Act | None] = SimpleQueue()
+        self._answers: deque[Answer] = deque()
+        self._scheduled = False
+        self._threads = [Thread(target=self._run, args=(link,), name="storage-reader", daemon=True) for link in links]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, act: Act) -> None:
+        """Have a read carried out."""
+        self._queue.put(act)
+
+    def stop(self) -> None:
+        """Finish what is waiting, and end."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, link: Link) -> None:
+        while (act := self._queue.get()) is not None:
+            if not act.deferred.called:
+                self._answers.append(self._view.safely(link, act))
+                if not self._scheduled:
+                    self._scheduled = True
+                    self._later(self._drain)
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        while self._answers:
+            self._answer(self._answers.popleft())

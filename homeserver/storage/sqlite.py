@@ -1,0 +1,179 @@
+"""A connection to SQLite.  Knows no table."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from homeserver.storage import dialect
+from homeserver.storage.dialect import Statement, spell
+from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row
+
+SETTINGS = (
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA case_sensitive_like = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA recursive_triggers = OFF",
+)
+FILE = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA journal_size_limit = 67108864",
+)
+CACHE_KIB = {True: 65536, False: 16384}  # by whether the connection writes
+MMAP = 1 << 30
+PAGE = 8192  # events of some hundred bytes to a few KiB: fewer overflow pages than with 4 KiB
+
+
+def connect(path: str, *, writes: bool) -> sqlite3.Connection:
+    """A connection with the settings everything relies on."""
+    memory = path == ":memory:"
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=1024, timeout=30)
+    if writes:
+        connection.execute(f"PRAGMA page_size = {PAGE}")
+    for setting in SETTINGS if memory else SETTINGS + FILE:
+        connection.execute(setting)
+    if not memory:
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB[writes]}")
+        connection.execute(f"PRAGMA mmap_size = {MMAP}")
+    if not writes:
+        connection.execute("PRAGMA query_only = ON")
+    # In SQLite itself only since 3.41.
+    connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+    return connection
+
+
+class SQLite:
+    """A link to SQLite.  `shared` means that reads and writes go through this one connection."""
+
+    engine = dialect.SQLITE
+
+    def __init__(self, connection: sqlite3.Connection, *, shared: bool = False) -> None:
+        self._connection, self._shared = connection, shared
+        self._execute = connection.execute
+        self._wanted = self._marked = False
+        self.statements = 0
+
+    def begin(self) -> None:
+        """Start a transaction that writes."""
+        self._wanted = self._marked = False
+        self._plain("BEGIN IMMEDIATE")
+
+    def view(self) -> None:
+        """Start a transaction that only reads."""
+        self._wanted = self._marked = False
+        if self._shared:
+            self._plain("PRAGMA query_only = ON")
+        self._plain("BEGIN")
+
+    def mark(self, *, patient: bool) -> None:
+        """Start a part: no savepoint before its first statement."""
+        self._wanted, self._marked = True, False
+
+    def release(self) -> None:
+        """The part is good."""
+        if self._marked:
+            self._plain("RELEASE act")
+        self._wanted = self._marked = False
+
+    def undo(self) -> None:
+        """Take back the part."""
+        if self._marked:
+            if not self._connection.in_transaction:
+                raise Broken("SQLite ended the transaction")
+            self._plain("ROLLBACK TO act")
+            self._plain("RELEASE act")
+        self._wanted = self._marked = False
+
+    def commit(self) -> None:
+        """End the transaction, durably."""
+        self._plain("COMMIT")
+
+    def rollback(self) -> None:
+        """End the transaction as if it had not been."""
+        if self._connection.in_transaction:
+            self._execute("ROLLBACK")
+        if self._shared:
+            self._execute("PRAGMA query_only = OFF")
+
+    def all(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows a statement returns."""
+        cursor = self._statement(sql, parameters)
+        try:
+            return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise translated(error, sql) from None
+
+    def run(self, sql: str, parameters: Mapping[str, Any]) -> int:
+        """How many rows a statement changed."""
+        return self._statement(sql, parameters).rowcount
+
+    def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A statement once for each row."""
+        statement = spell(sql, dialect.SQLITE)
+        if statement.plain or statement.rows:
+            for row in rows:
+                self._statement(sql, row)
+            return
+        self._begin_part()
+        try:
+            self._connection.executemany(statement.text, rows)
+        except sqlite3.Error as error:
+            raise translated(error, statement.text) from None
+
+    def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        """Rows for a table."""
+        self._begin_part()
+        text = f"{dialect.insertion(table, columns)}({', '.join('?' * len(columns))})"
+        try:
+            self._connection.executemany(text, rows)
+        except sqlite3.Error as error:
+            raise translated(error, text) from None
+
+    def words(self, sql: str) -> frozenset[str]:
+        """The identifiers in a statement."""
+        return spell(sql, dialect.SQLITE).words
+
+    def reopen(self) -> None:
+        """Nothing: a file does not hang up."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def _statement(self, sql: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
+        statement: Statement = spell(sql, dialect.SQLITE)
+        text = statement.text
+        if statement.plain or statement.rows:
+            text, parameters = dialect.with_lists(statement, parameters)
+        self._begin_part()
+        try:
+            return self._execute(text, parameters)
+        except sqlite3.Error as error:
+            raise translated(error, text) from None
+
+    def _begin_part(self) -> None:
+        self.statements += 1
+        if self._wanted:
+            self._wanted, self._marked = False, True
+            self._plain("SAVEPOINT act")
+
+    def _plain(self, text: str) -> None:
+        try:
+            self._execute(text)
+        except sqlite3.Error as error:
+            raise translated(error, text) from None
+
+
+def translated(error: sqlite3.Error, text: str) -> DatabaseError:
+    """The error without its values."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    said = f"{name} in {' '.join(text.split())[:200]}"
+    if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
+        return Duplicate(said)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Collision(said)
+    if name.startswith(("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CORRUPT", "SQLITE_CANTOPEN", "SQLITE_NOTADB")):
+        return Lost(said)
+    # These messages speak of the statement ("no such column: x"), not of values.
+    return DatabaseError(f"{said}: {error}" if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)) else said)

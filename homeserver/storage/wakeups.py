@@ -1,0 +1,107 @@
+"""Who waits for what.  Knows keys only; whether there is really something new, the woken one reads for himself.
+
+Everything here happens on the reactor's thread.
+"""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from twisted.internet.defer import Deferred
+
+from homeserver.clock import Clock
+
+EVERYTHING = "*"  # fired when hints may have been lost
+
+
+class Watch:
+    """An interest in keys, from its making until `close`: nothing that is fired in between is missed.
+
+    Make it before the read that finds nothing, then `wait`.
+    """
+
+    def __init__(self, wakeups: "Wakeups", keys: Iterable[str]) -> None:
+        self._wakeups, self.keys, self.fired = wakeups, frozenset(keys), False
+        self._waiting: Deferred[bool] | None = None
+        wakeups._add(self)
+
+    async def wait(self, timeout: float) -> bool:
+        """True as soon as a key was fired since the watch was made (or since the last True); False after `timeout` seconds."""
+        if not self.fired and timeout > 0:
+            self._waiting = Deferred()
+            call = self._wakeups.clock.later(timeout, self._answer, False)
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+                if call.active():
+                    call.cancel()
+        fired, self.fired = self.fired, False
+        return fired
+
+    def fire(self) -> None:
+        """Something happened under one of the keys."""
+        self.fired = True
+        self._answer(True)
+
+    def close(self) -> None:
+        """The interest has ended."""
+        self._wakeups._remove(self)
+
+    def _answer(self, fired: bool) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.called:
+            waiting.callback(fired)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Wakeups:
+    """All watches of a process, by key."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._watches: dict[str, set[Watch]] = {}
+
+    def watch(self, keys: Iterable[str]) -> Watch:
+        """Begin to watch `keys`; use it as a context manager."""
+        return Watch(self, keys)
+
+    async def wait(self, keys: Iterable[str], timeout: float) -> bool:
+        """True as soon as one of `keys` is fired, False after `timeout` seconds.
+
+        What was fired before the call is missed: `watch` before reading where that matters.
+        """
+        with self.watch(keys) as watch:
+            return await watch.wait(timeout)
+
+    def fire(self, keys: Iterable[str]) -> None:
+        """Wake those who watch one of `keys`, each once; `EVERYTHING` wakes all."""
+        found: set[Watch] = set()
+        for key in keys:
+            if key == EVERYTHING:
+                found = set().union(*self._watches.values())
+                break
+            found |= self._watches.get(key, frozenset())
+        for watch in found:
+            watch.fire()
+
+    def watched(self, key: str) -> bool:
+        """Whether anybody here watches `key`."""
+        return key in self._watches
+
+    def _add(self, watch: Watch) -> None:
+        for key in watch.keys:
+            self._watches.setdefault(key, set()).add(watch)
+
+    def _remove(self, watch: Watch) -> None:
+        for key in watch.keys:
+            watches = self._watches.get(key)
+            if watches is not None:
+                watches.discard(watch)
+                if not watches:
+                    del self._watches[key]

@@ -1,0 +1,249 @@
+"""Acts in groups: each in a savepoint, all in one commit.  Knows no table, no thread and no engine.
+
+Only the first act of a group may wait for a lock that another process holds; any other ends the group, which is
+committed, and becomes the first of the next.  So two processes never wait for each other's groups for long.
+"""
+
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from homeserver.storage.buffer import Buffer
+from homeserver.storage.links import Broken, Collision, DatabaseError, Link, Lost, Row, Unavailable
+from homeserver.storage.memory import Draft, Memory
+from homeserver.storage.positions import Horizon, Token
+from homeserver.storage.streams import Stream
+from homeserver.storage.transactions import Needs, Retry, Transaction
+
+log = logging.getLogger(__name__)
+GROUP = 50
+TRIES = 30
+
+
+@dataclass(eq=False, slots=True)
+class Act:
+    """A function waiting for its transaction, and whoever waits for its result."""
+
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    deferred: Deferred[Any]
+    context: Context = field(default_factory=copy_context)
+    loaded: dict[Hashable, Any] | None = None
+    tries: int = 0
+
+    def run(self, txn: Transaction) -> Any:
+        """Carry out the function, in the context of whoever asked for it."""
+        return self.context.run(self.call, txn, *self.args, **self.kwargs)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What became of an act: its value, or the error."""
+
+    act: Act
+    value: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a turn of the writer brought about; `again` are acts to be run first in the next turn."""
+
+    answers: list[Answer] = field(default_factory=list)
+    calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    again: Sequence[Act] = ()
+    token: Token = field(default_factory=Token)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the writer has done so far."""
+
+    acts: int = 0
+    groups: int = 0
+    undone: int = 0
+    again: int = 0
+    reruns: int = 0
+
+
+class Group:
+    """The effects of the acts that share one commit."""
+
+    def __init__(self, link: Link, stream: Stream, memory: Memory) -> None:
+        self.link, self.stream = link, stream
+        self.draft, self.buffer, self.batch = Draft(memory), Buffer(), Batch()
+        self.insert = self.buffer.add
+        self.position, self.number = stream.next_position, stream.next_number
+        self.broken = False
+        self._mark = (0, 0, 0, 0)
+
+    def flush(self, words: frozenset[str]) -> None:
+        """Hand over buffered rows of the tables named."""
+        try:
+            self.buffer.flush(words, self.link)
+        except DatabaseError:
+            self.broken = self.buffer.foreign
+            raise
+
+    def on_commit(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Remember a call for after the commit."""
+        self.batch.calls.append((call, args))
+
+    def wake(self, keys: tuple[str, ...]) -> None:
+        """Remember keys to fire after the commit."""
+        self.batch.keys.extend(keys)
+
+    def mark(self) -> None:
+        """An act begins."""
+        self.buffer.mark()
+        self._mark = (len(self.batch.calls), len(self.batch.keys), self.draft.mark(), self.stream.count)
+
+    def undo(self) -> None:
+        """The act never was."""
+        self.link.undo()
+        self.buffer.undo()
+        calls, keys, draft, self.stream.count = self._mark
+        del self.batch.calls[calls:], self.batch.keys[keys:]
+        self.draft.undo(draft)
+
+    def commit(self) -> Batch:
+        """Send what is buffered, and commit."""
+        self.buffer.flush_all(self.link)
+        self.stream.seal(self.link)
+        self.link.commit()
+        self.stream.sealed()
+        self.draft.publish()
+        return self.batch
+
+
+class Writer:
+    """Runs acts on the one connection of this process that writes."""
+
+    def __init__(self, link: Link, stream: Stream, memory: Memory, horizon: Horizon) -> None:
+        self._link, self._stream, self._memory, self._horizon = link, stream, memory, horizon
+        self.counts = Counts()
+
+    def turn(self, acts: Sequence[Act]) -> Batch:
+        """Run the first of `acts`, as many as can go together."""
+        batch = self._safely(acts[:GROUP])
+        batch.again = [*batch.again, *acts[GROUP:]]
+        batch.token = self.token()
+        return batch
+
+    def token(self) -> Token:
+        """What is committed, as far as this process knows."""
+        return self._horizon.token.advanced(self._stream.writer, self._stream.committed)
+
+    def idle(self) -> None:
+        """Called now and then while there is nothing to do."""
+        try:
+            self._stream.idle(self._link)
+        except DatabaseError:
+            log.warning("The database did not answer while idle; the next act tries again")
+
+    def _safely(self, acts: Sequence[Act]) -> Batch:
+        """Run a group; if it fails as a whole, run its acts one by one."""
+        try:
+            return self._group(acts)
+        except Lost as error:
+            self._give_up()
+            return self._after_loss(acts, error)
+        except DatabaseError as error:
+            self._give_up()
+            if len(acts) == 1:
+                return self._failed(acts[0], error)
+        self.counts.reruns += 1
+        return self._one_by_one(acts)
+
+    def _one_by_one(self, acts: Sequence[Act]) -> Batch:
+        whole = Batch()
+        for index, act in enumerate(acts):
+            batch = self._safely([act])
+            whole.answers += batch.answers
+            whole.calls += batch.calls
+            whole.keys += batch.keys
+            if batch.again:
+                whole.again = [*batch.again, *acts[index + 1 :]]
+                break
+        return whole
+
+    def _group(self, acts: Sequence[Act]) -> Batch:
+        group = Group(self._link, self._stream, self._memory)
+        self._link.begin()
+        for index, act in enumerate(acts):
+            group.mark()
+            if len(acts) > 1:
+                self._link.mark(patient=index == 0)
+            if not self._attempt(group, act):
+                group.batch.again = acts[index:]
+                break
+            if group.broken:
+                raise Broken("rows of another act were refused")
+            if len(acts) == 1 and group.batch.answers[0].error is not None:
+                self._give_up()
+                return group.batch
+        self.counts.groups += 1
+        return group.commit()
+
+    def _attempt(self, group: Group, act: Act) -> bool:
+        """Run an act; False if it has to run again."""
+        txn = Transaction(self._link, group.draft, self.token, group, act.loaded, group.buffer.waiting)
+        try:
+            value = act.run(txn)
+            self._link.release()
+        except (Collision, Retry) as error:
+            return self._collided(group, act, error)
+        except (Broken, Lost):
+            raise
+        except Exception as error:
+            if isinstance(error, DatabaseError) and group.buffer.foreign:
+                raise Broken("rows of another act may have been refused") from None
+            self.counts.undone += 1
+            group.undo()
+            group.batch.answers.append(Answer(act, None, error))
+            return True
+        self.counts.acts += 1
+        group.batch.answers.append(Answer(act, value))
+        return True
+
+    def _collided(self, group: Group, act: Act, error: Exception) -> bool:
+        group.undo()
+        self.counts.again += 1
+        act.tries += 1
+        if act.tries < TRIES:
+            return False
+        group.batch.answers.append(Answer(act, None, Unavailable(f"gave up after {TRIES} tries: {error}")))
+        return True
+
+    def _failed(self, act: Act, error: DatabaseError) -> Batch:
+        """A lone act whose commit failed."""
+        if isinstance(error, Collision) and act.tries < TRIES:
+            act.tries += 1
+            return Batch(again=[act])
+        return Batch(answers=[Answer(act, None, error)])
+
+    def _after_loss(self, acts: Sequence[Act], error: Lost) -> Batch:
+        """The connection is gone: come back, and run what was not committed again."""
+        for act in acts:
+            act.tries += 1
+        try:
+            self._link.reopen()
+            self._stream.recover(self._link)
+        except DatabaseError:
+            return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts])
+        if acts[0].tries > 3:
+            return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts])
+        return Batch(again=acts)
+
+    def _give_up(self) -> None:
+        self._link.rollback()
+        self._stream.reset()
+
+
+__all__ = ["Act", "Answer", "Batch", "Counts", "Needs", "Row", "Writer"]
