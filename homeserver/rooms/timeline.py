@@ -11,11 +11,12 @@ from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID
+from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
 from homeserver.rooms import forks
 from homeserver.rooms.entering import Decision, Entrance
-from homeserver.storage import events, rooms, state
+from homeserver.storage import events, members, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Head, Room
@@ -89,6 +90,14 @@ class Timeline:
         """
         return await self.database.write(self._send_one, room_id, draft, sender, self.clock.now())
 
+    async def set_state(self, room_id: str, draft: Draft) -> EventID:
+        """Like `send`, for state: when the room has this content there already, the event that set it is the answer."""
+        return await self.database.write(self._set_state, room_id, draft, self.clock.now())
+
+    async def redact(self, room_id: str, draft: Draft, sender: Sender | None = None) -> EventID:
+        """Send a redaction; raises `Forbidden` unless it is the sender's own event, or the sender has the power to redact."""
+        return await self.database.write(self._redact, room_id, draft, sender, self.clock.now())
+
     async def send_all(self, room_id: str, batch: Sequence[Draft]) -> list[EventID]:
         """Send several events as one act: all or none."""
         return await self.database.write(self._send_all, room_id, batch, self.clock.now())
@@ -115,6 +124,27 @@ class Timeline:
         if sender is not None:
             events.remember_sent(txn, draft.sender, sender.device_id, sender.txn_id, stored, now)
         return stored.event.event_id
+
+    def _set_state(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> EventID:
+        room = self._lock(txn, room_id, draft)
+        assert draft.state_key is not None
+        old = state.current_event(txn, room_id, draft.type, draft.state_key)
+        if old is not None and old.event.content == draft.content and old.event.sender == draft.sender:
+            return old.event.event_id
+        room, stored = self.append(txn, room, draft, now)
+        rooms.store(txn, room)
+        return stored.event.event_id
+
+    def _redact(self, txn: Transaction, room_id: str, draft: Draft, sender: Sender | None, now: int) -> EventID:
+        assert draft.redacts is not None
+        room = self._lock(txn, room_id, draft)
+        target = events.get(txn, room_id, draft.redacts)
+        if target is not None and target.event.sender != draft.sender and members.is_joined(txn, room_id, draft.sender):
+            view = state.view(txn, room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
+            power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
+            if power.of(draft.sender) < power.redact:
+                raise Forbidden("You may not redact events of others in this room")
+        return self._send_one(txn, room_id, draft, sender, now)
 
     def _send_all(self, txn: Transaction, room_id: str, batch: Sequence[Draft], now: int) -> list[EventID]:
         room = self._lock(txn, room_id, batch[0])

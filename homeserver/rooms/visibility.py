@@ -149,6 +149,16 @@ def _judge(txn: Transaction, root: bytes, user: UserID, judged: dict[bytes, tupl
     return judged[root]
 
 
+def state_at(txn: Transaction, room_id: str, order: Order) -> bytes | None:
+    """The root of the state after the last shown event that is not later than `order`."""
+    root = txn.value(
+        "SELECT state_after FROM events WHERE room_id = :room AND (major, minor) <= (:major, :minor) AND state_after IS NOT NULL"
+        " AND status IN (1, 2) ORDER BY major DESC, minor DESC LIMIT 1",
+        room=room_id, major=order[0], minor=order[1],
+    )  # fmt: skip
+    return None if root is None else bytes(root)
+
+
 def _known_state_after(txn: Transaction, stored: Stored) -> bytes | None:
     if stored.order is None:
         return None

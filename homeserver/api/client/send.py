@@ -1,0 +1,84 @@
+"""Sending events into rooms.  spec: client-server-api#sending-events-to-a-room"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeserver.errors import InvalidParam
+from homeserver.events.drafts import Draft
+from homeserver.events.identifiers import EventID, RoomID
+from homeserver.rooms.timeline import Sender, Timeline
+from homeserver.web.callers import Caller
+from homeserver.web.routes import post, put
+
+
+class Sent(msgspec.Struct):
+    """The id of the event that was sent."""
+
+    event_id: str
+
+
+class Massaged(msgspec.Struct):
+    """`ts`: the time that an application service gives its event."""
+
+    ts: int | None = None
+
+
+def device(caller: Caller) -> str:
+    """What transaction ids are counted for: the device, or the application service that has none."""
+    return caller.device_id or f"appservice {caller.appservice}"
+
+
+def _time(caller: Caller, query: Massaged) -> int | None:
+    return query.ts if caller.appservice is not None else None
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Messages, state and redactions.  Memberships go through `membership`: see `api.client.membership`."""
+
+    timeline: Timeline
+
+    @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024)
+    async def send(
+        self, caller: Caller, room_id: RoomID, event_type: str, txn_id: str, query: Massaged, body: dict[str, Any]
+    ) -> Sent:
+        """Send a message event.  The same transaction of the same device is one event."""
+        draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query))
+        if event_type == "m.room.redaction":
+            return await self._redact(draft, room_id, body.get("redacts"), Sender(device(caller), txn_id))
+        return Sent(await self.timeline.send(room_id, draft, Sender(device(caller), txn_id)))
+
+    @put(
+        "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/{state_key}",
+        "/_matrix/client/v3/rooms/{room_id}/state/{event_type}",
+        limit="message",
+        max_body=96 * 1024,
+    )
+    async def set_state(
+        self, caller: Caller, room_id: RoomID, event_type: str, query: Massaged, body: dict[str, Any], state_key: str = ""
+    ) -> Sent:
+        """Set a piece of the room's state; setting what it is already makes no event."""
+        draft = Draft(event_type, caller.user_id, body, state_key, ts=_time(caller, query))
+        return Sent(await self.timeline.set_state(room_id, draft))
+
+    @put("/_matrix/client/v3/rooms/{room_id}/redact/{event_id}/{txn_id}", limit="redaction")
+    async def redact(
+        self, caller: Caller, room_id: RoomID, event_id: EventID, txn_id: str, query: Massaged, body: dict[str, Any]
+    ) -> Sent:
+        """Remove the content of an event."""
+        draft = Draft("m.room.redaction", caller.user_id, body, ts=_time(caller, query))
+        return await self._redact(draft, room_id, event_id, Sender(device(caller), txn_id))
+
+    @post("/_matrix/client/v3/rooms/{room_id}/redact/{event_id}", limit="redaction")
+    async def redact_once(self, caller: Caller, room_id: RoomID, event_id: EventID, body: dict[str, Any]) -> Sent:
+        """The same without a transaction id, as old clients send it."""
+        return await self._redact(Draft("m.room.redaction", caller.user_id, body), room_id, event_id, None)
+
+    async def _redact(self, draft: Draft, room_id: RoomID, target: object, sender: Sender | None) -> Sent:
+        if not isinstance(target, str):
+            raise InvalidParam("A redaction names the event that it redacts")
+        content = {key: value for key, value in draft.content.items() if key != "redacts"}
+        draft = Draft(draft.type, draft.sender, content, redacts=EventID.parse(target), ts=draft.ts)
+        return Sent(await self.timeline.redact(room_id, draft, sender))
