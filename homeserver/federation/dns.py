@@ -136,8 +136,17 @@ class _Remembered:
 class DNS:
     """The resolver of a server: asynchronous, remembers what it learnt, asks one thing once at a time."""
 
-    def __init__(self, reactor: Any, clock: Clock, *, resolv_conf: str = "/etc/resolv.conf", hosts_file: str = "/etc/hosts") -> None:
-        self._reactor, self._clock = reactor, clock
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Clock,
+        *,
+        resolv_conf: str = "/etc/resolv.conf",
+        hosts_file: str = "/etc/hosts",
+        port: int = 53,
+        prefer_ipv4: bool = False,
+    ) -> None:
+        self._reactor, self._clock, self._port, self._prefer_ipv4 = reactor, clock, port, prefer_ipv4
         self._resolv, self._hosts = _File(resolv_conf), _File(hosts_file)
         self._conf, self._table = ResolvConf(), dict[str, list[str]]()
         self._client = self._make()
@@ -146,7 +155,7 @@ class DNS:
 
     def _make(self) -> Any:
         make: Any = client.Resolver
-        return make(servers=[(server, 53) for server in self._conf.servers], timeout=PATIENCE, reactor=self._reactor)
+        return make(servers=[(server, self._port) for server in self._conf.servers], timeout=PATIENCE, reactor=self._reactor)
 
     def _refresh(self) -> None:
         if self._hosts.changed():
@@ -196,7 +205,8 @@ class DNS:
                 return [ipaddress.ip_address(record.address).compressed for record in records]
             raise
         records = await self._soon(six, SECOND_FAMILY_SECONDS if four else sum(PATIENCE) + 1)
-        return _in_turn([ipaddress.ip_address(record.address).compressed for record in records], four)
+        six_addresses = [ipaddress.ip_address(record.address).compressed for record in records]
+        return _in_turn(four, six_addresses) if self._prefer_ipv4 else _in_turn(six_addresses, four)
 
     async def _or_error(self, name: str, kind: int) -> list[Any] | LookupFailed:
         try:
@@ -237,8 +247,8 @@ class DNS:
         return value
 
 
-def _in_turn(six: Sequence[str], four: Sequence[str]) -> list[str]:
-    """IPv6, IPv4, IPv6 and so on.  spec: RFC 8305 4"""
-    mixed = [address for pair in zip(six, four, strict=False) for address in pair]
-    shorter = min(len(six), len(four))
-    return [*mixed, *six[shorter:], *four[shorter:]]
+def _in_turn(liked: Sequence[str], others: Sequence[str]) -> list[str]:
+    """One of each family in turn.  spec: RFC 8305 4"""
+    mixed = [address for pair in zip(liked, others, strict=False) for address in pair]
+    shorter = min(len(liked), len(others))
+    return [*mixed, *liked[shorter:], *others[shorter:]]

@@ -57,7 +57,7 @@ class Rules:
             address = ipaddress.ip_address(text)
         except ValueError:
             return False
-        return all(self._permits(each) for each in {address, *embedded(address)})
+        return all(self._permits(each) for each in reached(address))
 
     def _permits(self, address: Address) -> bool:
         if _within(address, self.allowed):
@@ -71,14 +71,17 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
 
 
-def embedded(address: Address) -> list[Address]:
-    """IPv4 addresses that a connection to this IPv6 address may end at."""
+def reached(address: Address) -> list[Address]:
+    """All that a connection to `address` may end at: itself, or the IPv4 addresses that an IPv6 one stands for."""
     if isinstance(address, ipaddress.IPv4Address):
-        return []
-    inside: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in NAT64 or (int(address) >> 32 == 0 and int(address) > 1):  # the second: IPv4-compatible, ::10.0.0.1
-        inside.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in inside if each is not None]
+        return [address]
+    lower = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in NAT64:
+        return [lower]
+    hidden: list[Address | None] = [address.sixtofour, *(address.teredo or ())]
+    if int(address) >> 32 == 0:  # IPv4-compatible, ::10.0.0.1
+        hidden.append(lower)
+    return [address, *(each for each in hidden if each is not None and int(address) > 1)]
 
 
 @dataclass(frozen=True)
