@@ -4,6 +4,7 @@ Knows no HTTP library and no Matrix rule.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from time import perf_counter
 from typing import Any
 
 from homeserver.errors import Forbidden, Refused, TooLarge, Unrecognized
@@ -17,7 +18,7 @@ from homeserver.web.types import Reply, Request, Response
 
 Identify = Callable[[Request], Awaitable[Caller]]
 Authenticate = Callable[[Request, Any], Awaitable[Origin]]
-Observe = Callable[[Route | None, int], None]
+Observe = Callable[[Route | None, int, float], None]
 
 JSON = {"content-type": "application/json"}
 CORS = {
@@ -130,7 +131,7 @@ class Router:
         request_context.set(request.id)
         if request.method == "OPTIONS":
             return Response(204, dict(CORS))
-        route: Route | None = None
+        began, route = perf_counter(), None
         try:
             endpoint, segments = self.find(request.method, request.path)
             route = endpoint.route
@@ -140,7 +141,7 @@ class Router:
         if not request.path.startswith(WITHOUT_CORS):
             response.headers = CORS | response.headers
         if self._observe is not None:
-            self._observe(route, response.status)
+            self._observe(route, response.status, perf_counter() - began)
         return response
 
     async def _call(self, endpoint: Endpoint, segments: list[str], request: Request) -> Response:

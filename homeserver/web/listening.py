@@ -1,0 +1,98 @@
+"""Ports: opened, plain or with TLS, and closed without cutting anybody off.  Knows not what is served there."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.logger import Logger
+
+from homeserver.clock import Clock
+from homeserver.settings import Listener, Web
+from homeserver.web.proxies import Proxies
+from homeserver.web.router import Router
+from homeserver.web.site import Site
+
+log = Logger()
+
+CERTIFICATE_CHECK_SECONDS = 60
+BACKLOG = 1024
+
+
+class Certificate:
+    """A certificate and its key on disk, read again when the files change: a renewal needs no restart."""
+
+    def __init__(self, certificate: Path, key: Path, clock: Clock) -> None:
+        self._files, self._clock = (certificate, key), clock
+        self._checked, self._stamp = clock.now(), self._stamps()
+        self._context = self._load()
+
+    def getContext(self) -> SSL.Context:
+        """The TLS context for a new connection."""
+        now = self._clock.now()
+        if now - self._checked > CERTIFICATE_CHECK_SECONDS * 1000:
+            self._checked = now
+            self._renew()
+        return self._context
+
+    def _renew(self) -> None:
+        try:
+            stamp = self._stamps()
+            if stamp != self._stamp:
+                self._context, self._stamp = self._load(), stamp
+                log.info("Read the new certificate {path}", path=self._files[0])
+        except (OSError, SSL.Error) as error:
+            log.error("The new certificate {path} cannot be used: {error}", path=self._files[0], error=error)
+
+    def _stamps(self) -> list[int]:
+        return [path.stat().st_mtime_ns for path in self._files]
+
+    def _load(self) -> SSL.Context:
+        certificate, key = self._files
+        options: Any = CertificateOptions
+        context: SSL.Context = options(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
+        context.use_certificate_chain_file(str(certificate))
+        context.use_privatekey_file(str(key))
+        context.check_privatekey()
+        return context
+
+
+@dataclass
+class Doors:
+    """The open ports of a server."""
+
+    reactor: Any
+    clock: Clock
+    web: Web
+    _open: list[tuple[Any, Site]] = field(default_factory=list)
+
+    def open(self, listener: Listener, router: Router) -> str:
+        """Listen, and return the URL; raises `CannotListenError`."""
+        site = self._site(router.only(listener.resources))
+        if listener.tls_certificate is not None and listener.tls_key is not None:
+            context = Certificate(listener.tls_certificate, listener.tls_key, self.clock)
+            port = self.reactor.listenSSL(listener.port, site, context, backlog=BACKLOG, interface=listener.host)
+        else:
+            port = self.reactor.listenTCP(listener.port, site, backlog=BACKLOG, interface=listener.host)
+        self._open.append((port, site))
+        host = f"[{listener.host}]" if ":" in listener.host else listener.host
+        return f"{listener.scheme}://{host}:{port.getHost().port}"
+
+    def open_file(self, path: Path, router: Router) -> None:
+        """Listen on a Unix socket that only our own user can reach."""
+        path.unlink(missing_ok=True)
+        site = self._site(router)
+        self._open.append((self.reactor.listenUNIX(str(path), site, mode=0o600), site))
+
+    def _site(self, router: Router) -> Site:
+        return Site(router, self.web, self.clock, Proxies(self.web.trusted_proxies))
+
+    async def close(self, seconds: float) -> None:
+        """Take no more connections, answer what is under way, at most for `seconds`."""
+        doors, self._open = self._open, []
+        for port, _ in doors:
+            await maybeDeferred(port.stopListening)
+        for _, site in doors:
+            await site.drain(seconds)
