@@ -75,8 +75,10 @@ CREATE TABLE auth_sessions (
     completed BYTES NOT NULL,
     -- what stages found out
     registration_token TEXT,
+    -- an address, and what its mail was asked for: register, password or add
     medium TEXT,
-    address TEXT
+    address TEXT,
+    purpose TEXT
 );
 CREATE INDEX auth_sessions_by_creation ON auth_sessions (created_ts);
 CREATE INDEX auth_sessions_by_token ON auth_sessions (registration_token) WHERE registration_token IS NOT NULL;
@@ -102,7 +104,6 @@ CREATE TABLE threepid_validations (
     purpose TEXT NOT NULL,
     token_hash BYTES NOT NULL,
     attempt BIGINT NOT NULL,
-    guesses BIGINT NOT NULL,
     next_link TEXT,
     created_ts BIGINT NOT NULL,
     validated_ts BIGINT

@@ -73,7 +73,8 @@ def check(definition: dict[str, Any]) -> bytes:
 def _check_identifiers(shape: Filter) -> None:
     room = shape.room or RoomFilter()
     parts = [part for part in (shape.presence, shape.account_data, room.ephemeral, room.state, room.timeline, room.account_data) if part]
-    rooms = [found for lists in (room, *parts) for found in (lists.rooms or []) + (lists.not_rooms or [])]
+    rooms = [found for part in parts for found in (part.rooms or []) + (part.not_rooms or [])]
+    rooms += (room.rooms or []) + (room.not_rooms or [])
     users = [found for part in parts for found in (part.senders or []) + (part.not_senders or [])]
     try:
         for found in rooms:

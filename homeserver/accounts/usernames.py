@@ -7,10 +7,7 @@ from homeserver.errors import BadJSON, Forbidden, Refused
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import UserID
 
-# spec: appendices#user-identifiers
-_LOCALPART = re.compile(r"[a-z0-9._=\-/+]+")
 _DIGITS = re.compile(r"[^0-9]")
-MAX_USER_ID = 255
 MAX_ADDRESS = 500
 
 
@@ -20,14 +17,14 @@ def new_user_id(username: str, server_name: str, *, by_operator: bool = False) -
     Names that begin with an underscore are left to bridges and operators.
     """
     localpart = username.lower()
-    if not _LOCALPART.fullmatch(localpart):
-        raise _invalid("A user name may only contain the characters a-z, 0-9 and . _ = - / +")
+    if not localpart.isascii() or ":" in localpart:
+        raise _invalid("A user name may only contain a-z, 0-9 and . _ = - / +")
     if localpart.startswith("_") and not by_operator:
         raise _invalid("A user name may not begin with an underscore")
-    user_id = f"@{localpart}:{server_name}"
-    if len(user_id) > MAX_USER_ID:
-        raise _invalid(f"The user name is too long: a user id has at most {MAX_USER_ID} characters")
-    return UserID(user_id)
+    try:
+        return UserID.parse_new(f"@{localpart}:{server_name}")
+    except Malformed as error:
+        raise _invalid(str(error)) from None
 
 
 def _invalid(sentence: str) -> Refused:

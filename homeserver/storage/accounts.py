@@ -68,7 +68,7 @@ def get(txn: Transaction, user_id: str) -> Account | None:
 
 def add(txn: Transaction, account: Account) -> bool:
     """Store a new account; False if the name is taken."""
-    return 0 < txn.run(
+    return txn.run(
         "INSERT INTO accounts (user_id, kind, appservice_id, password_hash, created_ts, admin, deactivated, erased, locked, suspended)"
         " VALUES (:user, :kind, :appservice, :password, :created, :admin, 0, 0, 0, 0) ON CONFLICT (user_id) DO NOTHING",
         user=account.user_id,
@@ -77,12 +77,12 @@ def add(txn: Transaction, account: Account) -> bool:
         password=account.password_hash,
         created=account.created_ts,
         admin=int(account.admin),
-    )
+    ) > 0
 
 
 def set_password(txn: Transaction, user_id: str, password_hash: str | None) -> bool:
     """Store the hash of a new password, or take the password away; False if there is no such account."""
-    return 0 < txn.run("UPDATE accounts SET password_hash = :hash WHERE user_id = :user", hash=password_hash, user=user_id)
+    return txn.run("UPDATE accounts SET password_hash = :hash WHERE user_id = :user", hash=password_hash, user=user_id) > 0
 
 
 def rehash(txn: Transaction, user_id: str, old: str, new: str) -> None:
@@ -94,47 +94,47 @@ def rehash(txn: Transaction, user_id: str, old: str, new: str) -> None:
 
 def set_admin(txn: Transaction, user_id: str, admin: bool) -> bool:
     """Make the user an administrator or end that; False if there is no such account."""
-    return 0 < txn.run("UPDATE accounts SET admin = :admin WHERE user_id = :user", admin=int(admin), user=user_id)
+    return txn.run("UPDATE accounts SET admin = :admin WHERE user_id = :user", admin=int(admin), user=user_id) > 0
 
 
 def set_locked(txn: Transaction, user_id: str, locked: bool) -> bool:
     """Lock or unlock; False if there is no such account."""
-    return 0 < txn.run("UPDATE accounts SET locked = :locked WHERE user_id = :user", locked=int(locked), user=user_id)
+    return txn.run("UPDATE accounts SET locked = :locked WHERE user_id = :user", locked=int(locked), user=user_id) > 0
 
 
 def set_suspended(txn: Transaction, user_id: str, suspended: bool) -> bool:
     """Suspend or end that; False if there is no such account."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE accounts SET suspended = :suspended WHERE user_id = :user", suspended=int(suspended), user=user_id
-    )
+    ) > 0
 
 
 def deactivate(txn: Transaction, user_id: str, erase: bool) -> bool:
     """End an account for good, its name stays taken; False if there is no such account."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE accounts SET deactivated = 1, password_hash = NULL, admin = 0, erased = CASE WHEN :erase = 1 THEN 1 ELSE erased END"
         " WHERE user_id = :user",
         erase=int(erase),
         user=user_id,
-    )
+    ) > 0
 
 
 def reactivate(txn: Transaction, user_id: str, password_hash: str | None) -> bool:
     """Bring a deactivated account back; False if there is none."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE accounts SET deactivated = 0, erased = 0, password_hash = :hash WHERE user_id = :user AND deactivated = 1",
         hash=password_hash,
         user=user_id,
-    )
+    ) > 0
 
 
 def upgrade_guest(txn: Transaction, user_id: str, password_hash: str) -> bool:
     """Make a guest a full user; False if the account is no guest."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE accounts SET kind = 'user', password_hash = :hash WHERE user_id = :user AND kind = 'guest' AND deactivated = 0",
         hash=password_hash,
         user=user_id,
-    )
+    ) > 0
 
 
 def exist(txn: Transaction, user_ids: Sequence[str]) -> set[str]:
@@ -160,7 +160,8 @@ def post_chore(txn: Transaction, user_id: str, chore: str, now: int) -> None:
     """Remember that `chore` is to be done for the user."""
     txn.run(
         "INSERT INTO account_chores (user_id, chore, since_ts) VALUES (:user, :chore, :now)"
-        " ON CONFLICT (user_id, chore) DO UPDATE SET since_ts = excluded.since_ts",
+        " ON CONFLICT (user_id, chore) DO UPDATE SET since_ts ="
+        " CASE WHEN account_chores.since_ts >= excluded.since_ts THEN account_chores.since_ts + 1 ELSE excluded.since_ts END",
         user=user_id,
         chore=chore,
         now=now,
@@ -201,29 +202,29 @@ def registration_tokens(txn: Transaction) -> list[RegistrationToken]:
 
 def add_registration_token(txn: Transaction, token: RegistrationToken) -> bool:
     """Store a new one; False if the word is taken."""
-    return 0 < txn.run(
+    return txn.run(
         "INSERT INTO registration_tokens (token, uses_allowed, completed, created_ts, expires_ts)"
         " VALUES (:token, :uses, 0, :created, :expires) ON CONFLICT (token) DO NOTHING",
         token=token.token,
         uses=token.uses_allowed,
         created=token.created_ts,
         expires=token.expires_ts,
-    )
+    ) > 0
 
 
 def change_registration_token(txn: Transaction, token: str, uses_allowed: int | None, expires_ts: int | None) -> bool:
     """Give it other bounds; False if there is no such token."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE registration_tokens SET uses_allowed = :uses, expires_ts = :expires WHERE token = :token",
         uses=uses_allowed,
         expires=expires_ts,
         token=token,
-    )
+    ) > 0
 
 
 def remove_registration_token(txn: Transaction, token: str) -> bool:
     """Revoke it; False if there is no such token."""
-    return 0 < txn.run("DELETE FROM registration_tokens WHERE token = :token", token=token)
+    return txn.run("DELETE FROM registration_tokens WHERE token = :token", token=token) > 0
 
 
 def pending_registrations(txn: Transaction, token: str, since: int, besides: bytes) -> int:
@@ -240,11 +241,11 @@ def pending_registrations(txn: Transaction, token: str, since: int, besides: byt
 
 def use_registration_token(txn: Transaction, token: str) -> bool:
     """Count one use; False if none is left.  Whether it expired was asked when its stage was passed."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE registration_tokens SET completed = completed + 1"
         " WHERE token = :token AND (uses_allowed IS NULL OR completed < uses_allowed)",
         token=token,
-    )
+    ) > 0
 
 
 # Third-party addresses
@@ -266,7 +267,7 @@ def owner(txn: Transaction, medium: str, address: str) -> UserID | None:
 
 def add_threepid(txn: Transaction, threepid: Threepid) -> bool:
     """Give the address to an account; False if another account has it."""
-    return 0 < txn.run(
+    return txn.run(
         "INSERT INTO threepids (medium, address, user_id, validated_ts, added_ts) VALUES (:medium, :address, :user, :validated, :added)"
         " ON CONFLICT (medium, address) DO UPDATE SET validated_ts = excluded.validated_ts WHERE threepids.user_id = excluded.user_id",
         medium=threepid.medium,
@@ -274,17 +275,17 @@ def add_threepid(txn: Transaction, threepid: Threepid) -> bool:
         user=threepid.user_id,
         validated=threepid.validated_ts,
         added=threepid.added_ts,
-    )
+    ) > 0
 
 
 def remove_threepid(txn: Transaction, user_id: str, medium: str, address: str) -> bool:
     """Take the address from the account; False if it was not there."""
-    return 0 < txn.run(
+    return txn.run(
         "DELETE FROM threepids WHERE medium = :medium AND address = :address AND user_id = :user",
         medium=medium,
         address=address,
         user=user_id,
-    )
+    ) > 0
 
 
 def remove_threepids(txn: Transaction, user_id: str) -> None:

@@ -37,31 +37,32 @@ def names(txn: Transaction, user_ids: Iterable[str]) -> dict[str, dict[str, str 
     """Device ids and display names of several users: user -> device -> name."""
     found: dict[str, dict[str, str | None]] = {user_id: {} for user_id in user_ids}
     if found:
-        for user, device, name in txn.all("SELECT user_id, device_id, display_name FROM devices WHERE user_id IN :users", users=list(found)):
+        rows = txn.all("SELECT user_id, device_id, display_name FROM devices WHERE user_id IN :users", users=list(found))
+        for user, device, name in rows:
             found[user][device] = name
     return found
 
 
 def add(txn: Transaction, device: Device) -> bool:
     """Store a new device; False if it is there already, which then stays as it is."""
-    return 0 < txn.run(
+    return txn.run(
         "INSERT INTO devices (user_id, device_id, display_name, created_ts) VALUES (:user, :device, :name, :created)"
         " ON CONFLICT (user_id, device_id) DO NOTHING",
         user=device.user_id,
         device=device.device_id,
         name=device.display_name,
         created=device.created_ts,
-    )
+    ) > 0
 
 
 def rename(txn: Transaction, user_id: str, device_id: str, display_name: str | None) -> bool:
     """Give it another name; False if there is no such device."""
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE devices SET display_name = :name WHERE user_id = :user AND device_id = :device",
         name=display_name,
         user=user_id,
         device=device_id,
-    )
+    ) > 0
 
 
 def remove(txn: Transaction, user_id: str, device_ids: list[str]) -> list[str]:

@@ -21,7 +21,9 @@ def several(txn: Transaction, user_ids: Sequence[str], names: Sequence[str]) -> 
     found: dict[str, dict[str, bytes]] = {}
     if user_ids and names:
         rows = txn.all(
-            "SELECT user_id, field, value FROM profiles WHERE user_id IN :users AND field IN :fields", users=list(user_ids), fields=list(names)
+            "SELECT user_id, field, value FROM profiles WHERE user_id IN :users AND field IN :fields",
+            users=list(user_ids),
+            fields=list(names),
         )
         for user_id, name, value in rows:
             found.setdefault(user_id, {})[name] = bytes(value)
@@ -41,7 +43,7 @@ def put(txn: Transaction, user_id: str, name: str, value: bytes) -> None:
 
 def remove(txn: Transaction, user_id: str, name: str) -> bool:
     """Remove a field; False if it was not there."""
-    return 0 < txn.run("DELETE FROM profiles WHERE user_id = :user AND field = :field", user=user_id, field=name)
+    return txn.run("DELETE FROM profiles WHERE user_id = :user AND field = :field", user=user_id, field=name) > 0
 
 
 def clear(txn: Transaction, user_id: str) -> None:

@@ -34,6 +34,7 @@ class AuthSession:
     registration_token: str | None = None
     medium: str | None = None
     address: str | None = None
+    purpose: str | None = None
 
 
 _PAIR = "SELECT id, access_hash, refresh_hash, user_id, device_id, created_ts, expires_ts, replaces FROM tokens"
@@ -100,7 +101,11 @@ def remove_of_devices(txn: Transaction, user_id: str, device_ids: list[str]) -> 
 def remove_of_user(txn: Transaction, user_id: str, keep: int | None = None) -> list[bytes]:
     """End all tokens of a user, but the pair `keep`."""
     return _gone(
-        txn.all("DELETE FROM tokens WHERE user_id = :user AND id <> :keep RETURNING access_hash", user=user_id, keep=-1 if keep is None else keep)
+        txn.all(
+            "DELETE FROM tokens WHERE user_id = :user AND id <> :keep RETURNING access_hash",
+            user=user_id,
+            keep=-1 if keep is None else keep,
+        )
     )
 
 
@@ -167,24 +172,22 @@ def remove_short(txn: Transaction, user_id: str) -> None:
 def session(txn: Transaction, id_hash: bytes, since: int) -> AuthSession | None:
     """The authentication, if it is newer than `since`."""
     row = txn.one(
-        "SELECT act, user_id, created_ts, completed, registration_token, medium, address"
+        "SELECT act, user_id, created_ts, completed, registration_token, medium, address, purpose"
         " FROM auth_sessions WHERE id_hash = :id AND created_ts > :since",
         id=id_hash,
         since=since,
     )
     if row is None:
         return None
-    act, user_id, created_ts, completed, token, medium, address = row
-    return AuthSession(id_hash, bytes(act), user_id, created_ts, tuple(orjson.loads(bytes(completed))), token, medium, address)
+    act, user_id, created_ts, completed, token, medium, address, purpose = row
+    return AuthSession(id_hash, bytes(act), user_id, created_ts, tuple(orjson.loads(bytes(completed))), token, medium, address, purpose)
 
 
-def save_session(txn: Transaction, state: AuthSession) -> None:
-    """Store where an authentication stands."""
+def add_session(txn: Transaction, state: AuthSession) -> None:
+    """Store a new authentication."""
     txn.run(
-        "INSERT INTO auth_sessions (id_hash, act, user_id, created_ts, completed, registration_token, medium, address)"
-        " VALUES (:id, :act, :user, :created, :completed, :token, :medium, :address)"
-        " ON CONFLICT (id_hash) DO UPDATE SET completed = excluded.completed, registration_token = excluded.registration_token,"
-        " medium = excluded.medium, address = excluded.address",
+        "INSERT INTO auth_sessions (id_hash, act, user_id, created_ts, completed, registration_token, medium, address, purpose)"
+        " VALUES (:id, :act, :user, :created, :completed, :token, :medium, :address, :purpose)",
         id=state.id_hash,
         act=state.act,
         user=state.user_id,
@@ -193,12 +196,32 @@ def save_session(txn: Transaction, state: AuthSession) -> None:
         token=state.registration_token,
         medium=state.medium,
         address=state.address,
+        purpose=state.purpose,
+    )
+
+
+def advance_session(txn: Transaction, state: AuthSession) -> None:
+    """Store what was achieved, on top of what another request may have achieved meanwhile.  One that was used up stays gone."""
+    known = session(txn, state.id_hash, state.created_ts - 1)
+    if known is None:
+        return
+    completed = tuple(dict.fromkeys((*known.completed, *state.completed)))
+    txn.run(
+        "UPDATE auth_sessions SET completed = :completed, user_id = :user, registration_token = :token,"
+        " medium = :medium, address = :address, purpose = :purpose WHERE id_hash = :id",
+        completed=orjson.dumps(completed),
+        user=state.user_id or known.user_id,
+        token=state.registration_token or known.registration_token,
+        medium=state.medium or known.medium,
+        address=state.address or known.address,
+        purpose=state.purpose or known.purpose,
+        id=state.id_hash,
     )
 
 
 def end_session(txn: Transaction, id_hash: bytes) -> bool:
     """Use the authentication up; False if it was gone already."""
-    return 0 < txn.run("DELETE FROM auth_sessions WHERE id_hash = :id", id=id_hash)
+    return txn.run("DELETE FROM auth_sessions WHERE id_hash = :id", id=id_hash) > 0
 
 
 def sweep_sessions(txn: Transaction, since: int, most: int) -> None:

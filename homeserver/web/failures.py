@@ -52,4 +52,6 @@ def written(refused: Refused) -> Response:
     headers = {"content-type": "application/json"}
     if "retry_after_ms" in refused.extra:
         headers["retry-after"] = str(max(1, -(-int(refused.extra["retry_after_ms"]) // 1000)))
-    return Response(refused.status, headers, encode({"errcode": refused.errcode, "error": refused.sentence, **refused.extra}))
+    # The first answer of an interactive authentication is no error: it has no code.
+    standard = {"errcode": refused.errcode, "error": refused.sentence} if refused.errcode else {}
+    return Response(refused.status, headers, encode({**standard, **refused.extra}))

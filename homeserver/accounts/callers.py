@@ -1,0 +1,201 @@
+"""From a request's token to the account behind it, mostly from memory.  Hands out no token and refuses no action.
+
+A token that ends is forgotten in the moment its end is committed; other processes notice within `FRESH_MS`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from homeserver.accounts import secrets
+from homeserver.accounts.bridges import Bridge, Bridges, NoBridges
+from homeserver.clock import Clock
+from homeserver.errors import Forbidden, Refused, UnknownToken
+from homeserver.events.errors import Malformed
+from homeserver.events.identifiers import UserID
+from homeserver.storage import accounts, devices, tokens
+from homeserver.storage.accounts import Account
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.devices import Device
+from homeserver.storage.tokens import Pair
+from homeserver.web.callers import Caller, access_token
+from homeserver.web.coding import query_values
+from homeserver.web.types import Request
+
+FRESH_MS = 15_000
+SIGHTING_MS = 5 * 60 * 1000
+CAPACITY = 50_000
+MAX_AGENT = 200
+
+MASQUERADE_DEVICE = ("device_id", "org.matrix.msc3202.device_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A token that was looked up: who it is, when the token ends, when that was read."""
+
+    caller: Caller
+    expires_ts: int | None
+    read_ts: int
+
+
+@dataclass
+class Memory:
+    """Tokens by their hash.  A look-up that was under way while something was forgotten is not kept."""
+
+    capacity: int = CAPACITY
+    generation: int = 0
+    _known: OrderedDict[bytes, Known] = field(default_factory=OrderedDict)
+
+    def get(self, token_hash: bytes) -> Known | None:
+        """What is known of the token."""
+        return self._known.get(token_hash)
+
+    def keep(self, token_hash: bytes, known: Known, generation: int) -> None:
+        """Remember what was read when the generation was this one."""
+        if generation != self.generation:
+            return
+        self._known[token_hash] = known
+        self._known.move_to_end(token_hash)
+        while len(self._known) > self.capacity:
+            self._known.popitem(last=False)
+
+    def forget(self, token_hashes: Iterable[bytes]) -> None:
+        """These tokens ended, or their accounts changed."""
+        self.generation += 1
+        for token_hash in token_hashes:
+            self._known.pop(token_hash, None)
+
+
+def ended(txn: Transaction, memory: Memory, token_hashes: list[bytes]) -> None:
+    """Forget tokens once the act that ended them is committed."""
+    if token_hashes:
+        txn.on_commit(memory.forget, token_hashes)
+
+
+def changed(txn: Transaction, memory: Memory, user_id: str) -> None:
+    """Forget what is known of a user's tokens once the act that changed the account is committed."""
+    ended(txn, memory, tokens.of_user(txn, user_id))
+
+
+@dataclass
+class Sightings:
+    """When devices were last seen; kept in memory and written now and then, together."""
+
+    _waiting: dict[tuple[str, str], Device] = field(default_factory=dict)
+    _noted: OrderedDict[tuple[str, str], tuple[int, str]] = field(default_factory=OrderedDict)
+
+    def note(self, caller: Caller, request: Request, now: int) -> None:
+        """The device made a request."""
+        if caller.device_id is None:
+            return
+        key = (caller.user_id, caller.device_id)
+        before = self._noted.get(key)
+        if before is not None and before[1] == request.ip and now - before[0] < SIGHTING_MS:
+            return
+        agent = request.headers.get("user-agent", "").replace("\0", "")[:MAX_AGENT]
+        self._noted[key] = (now, request.ip)
+        self._noted.move_to_end(key)
+        if len(self._noted) > CAPACITY:
+            self._noted.popitem(last=False)
+        self._waiting[key] = Device(*key, last_seen_ts=now, last_seen_ip=request.ip, user_agent=agent or None)
+
+    async def write(self, database: Database) -> None:
+        """Store what was noted since the last time; call it every minute or so, and at the end."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            await database.write(devices.seen, list(waiting.values()))
+
+
+@dataclass(frozen=True)
+class Callers:
+    """Says who calls.  `bridges` knows the application services, who may call as their users."""
+
+    database: Database
+    clock: Clock
+    bridges: Bridges = field(default_factory=NoBridges)
+    memory: Memory = field(default_factory=Memory)
+    sightings: Sightings = field(default_factory=Sightings)
+
+    async def identify(self, request: Request) -> Caller:
+        """The caller; raises `MissingToken`, `UnknownToken`, or what else stands against the account."""
+        token = access_token(request)
+        bridge = self.bridges.by_token(token)
+        if bridge is not None:
+            return await self._masquerade(bridge, request)
+        token_hash, now = secrets.hashed(token), self.clock.now()
+        known = self.memory.get(token_hash)
+        if known is None or now - known.read_ts > FRESH_MS:
+            known = await self._look_up(token_hash)
+        if known.expires_ts is not None and now >= known.expires_ts:
+            raise UnknownToken("The access token has expired", soft_logout=True)
+        self.sightings.note(known.caller, request, now)
+        return known.caller
+
+    async def _look_up(self, token_hash: bytes) -> Known:
+        generation, now = self.memory.generation, self.clock.now()
+        found = await self.database.read(tokens.by_access, token_hash)
+        if found is None:
+            raise UnknownToken(soft_logout=False)
+        pair, account = found
+        if account.deactivated:
+            raise Refused(403, "M_USER_DEACTIVATED", "This account has been deactivated")
+        if pair.replaces is not None and (pair.expires_ts is None or now < pair.expires_ts):
+            generation = await self._first_use(pair)
+        known = Known(_caller(pair, account), pair.expires_ts, now)
+        self.memory.keep(token_hash, known, generation)
+        return known
+
+    async def _first_use(self, pair: Pair) -> int:
+        """The tokens before these end; from here on the client has certainly got the new ones."""
+        await self.database.write(_take_over, self.memory, pair)
+        return self.memory.generation
+
+    async def _masquerade(self, bridge: Bridge, request: Request) -> Caller:
+        asked = query_values(request.query) if request.query else {}
+        device_id = next((asked[name][0] for name in MASQUERADE_DEVICE if name in asked), None)
+        caller = Caller(bridge.sender, device_id, appservice=bridge.id, rate_limited=bridge.rate_limited)
+        if "user_id" in asked:
+            caller = replace(caller, user_id=_user(bridge, asked["user_id"][0]))
+        if caller.user_id == bridge.sender and device_id is None:
+            return caller
+        return await self.database.read(_standing, caller)
+
+
+def _user(bridge: Bridge, text: str) -> UserID:
+    try:
+        user_id = UserID.parse(text)
+    except Malformed as error:
+        raise Refused(400, "M_INVALID_PARAM", f"user_id: {error}") from None
+    if not bridge.owns(user_id):
+        raise Forbidden("This application service may not act as this user")
+    return user_id
+
+
+def _take_over(txn: Transaction, memory: Memory, pair: Pair) -> None:
+    ended(txn, memory, tokens.take_over(txn, pair))
+
+
+def _caller(pair: Pair, account: Account) -> Caller:
+    return Caller(
+        account.user_id,
+        pair.device_id,
+        pair.id,
+        is_admin=account.admin,
+        is_guest=account.kind == "guest",
+        is_locked=account.locked,
+        is_suspended=account.suspended,
+    )
+
+
+def _standing(txn: Transaction, caller: Caller) -> Caller:
+    account = accounts.get(txn, caller.user_id)
+    if account is None:
+        raise Forbidden("The application service has not registered this user")
+    if account.deactivated:
+        raise Refused(403, "M_USER_DEACTIVATED", "This account has been deactivated")
+    if caller.device_id is not None and devices.get(txn, caller.user_id, caller.device_id) is None:
+        raise Refused(400, "M_UNKNOWN_DEVICE", "The user has no such device")
+    return replace(caller, is_locked=account.locked, is_suspended=account.suspended)
+
+

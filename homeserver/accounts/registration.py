@@ -1,0 +1,213 @@
+"""How accounts come to be: names, registration tokens, guests, the shared secret.  Knows no HTTP.
+
+The functions below the class are for the command line, too: they take a transaction and nothing else that lives.
+"""
+
+import hmac
+import re
+import secrets as random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from homeserver.accounts import secrets, usernames
+from homeserver.accounts.bridges import Bridge, Bridges
+from homeserver.accounts.devices import Devices, Issued, Login
+from homeserver.accounts.gate import Passed
+from homeserver.accounts.interactive import DUMMY, EMAIL, TERMS, TOKEN, Flow, Offer
+from homeserver.accounts.threepids import REGISTER
+from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
+from homeserver.events.identifiers import UserID
+from homeserver.settings import Settings
+from homeserver.storage import accounts, profiles, tokens
+from homeserver.storage.accounts import Account, RegistrationToken, Threepid
+from homeserver.storage.database import Database, Transaction
+
+NONCE, NONCE_MS = "nonce", 60_000
+MAX_TOKEN_USES = 2**53 - 1
+# spec: appendices#opaque-identifiers
+_TOKEN = re.compile(r"[0-9a-zA-Z._~-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account that is wanted."""
+
+    user_id: UserID
+    password_hash: str | None = None
+    admin: bool = False
+    kind: str = "user"
+    appservice_id: str | None = None
+    display_name: str | None = None
+
+
+def offer(settings: Settings) -> Offer:
+    """What people must do to register themselves; raises `Forbidden` where they cannot."""
+    if settings.registration.mode == "closed":
+        raise Forbidden("Registration is closed on this server")
+    first: Flow = (TOKEN,) if settings.registration.mode == "token" else ()
+    last: Flow = (TERMS,) if settings.registration.terms_url else ()
+    # A flow must not be part of another, or clients could not choose the longer one.
+    plain, mailed = (*first, *last) or (DUMMY,), (*first, EMAIL, *last)
+    if settings.email is None:
+        flows: tuple[Flow, ...] = (plain,)
+    elif settings.registration.require_email:
+        flows = (mailed,)
+    else:
+        flows = (plain if DUMMY in plain else (*plain, DUMMY), mailed)
+    params = {TERMS: _policies(settings)} if settings.registration.terms_url else {}
+    return Offer(flows, params)
+
+
+def _policies(settings: Settings) -> dict[str, object]:
+    terms = {"version": settings.registration.terms_version, "en": {"name": "Terms of Service", "url": settings.registration.terms_url}}
+    return {"policies": {"terms_of_service": terms}}
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Makes accounts."""
+
+    database: Database
+    devices: Devices
+    bridges: Bridges
+    settings: Settings
+    fresh: Callable[[], str] = secrets.fresh
+
+    async def name(self, username: str | None, bridge: Bridge | None = None, *, upgrades: bool = False) -> UserID:
+        """The user id for a wanted name, a random one for none; raises M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE."""
+        if username is None:
+            username = random.token_hex(8)
+        user_id = usernames.new_user_id(username, self.settings.server_name, by_operator=bridge is not None)
+        if bridge is not None and not bridge.owns(user_id):
+            raise usernames.exclusive()
+        if self.bridges.reserved(user_id, bridge.id if bridge else None):
+            raise usernames.exclusive()
+        if not upgrades and await self.database.read(accounts.get, user_id) is not None:
+            raise usernames.in_use()
+        return user_id
+
+    async def register(self, user: NewUser, login: Login | None, passed: Passed | None = None, guest: int | None = None) -> Issued | None:
+        """Make the account and, unless `login` is None, its first session, all in one act.
+
+        `passed` is used up, with the registration token and the address it proved; `guest` is the token of the guest who becomes a user.
+        """
+        return await self.database.write(self._register, user, login, passed, guest)
+
+    def _register(self, txn: Transaction, user: NewUser, login: Login | None, passed: Passed | None, guest: int | None) -> Issued | None:
+        now = self.devices.clock.now()
+        if guest is None:
+            create(txn, user, now)
+        elif user.password_hash is None or not accounts.upgrade_guest(txn, user.user_id, user.password_hash):
+            raise Forbidden("This is not the account of a guest")
+        else:
+            self.devices.remove_all(txn, user.user_id)
+        if passed is not None:
+            passed.close(txn)
+            self._spend(txn, user.user_id, passed, now)
+        return self.devices.log_in(txn, login) if login is not None else None
+
+    def _spend(self, txn: Transaction, user_id: UserID, passed: Passed, now: int) -> None:
+        session = passed.session
+        if session.registration_token is not None and not accounts.use_registration_token(txn, session.registration_token):
+            raise Forbidden("This registration token was used up by somebody else")
+        if session.medium is not None and session.address is not None:
+            if session.purpose != REGISTER:
+                raise Forbidden("The address was proven for another purpose")
+            if not accounts.add_threepid(txn, Threepid(session.medium, session.address, user_id, now, now)):
+                raise Refused(400, "M_THREEPID_IN_USE", "This address belongs to another account")
+
+    async def guest(self, display_name: str | None) -> Issued | None:
+        """A new guest; raises `Forbidden` where there are none."""
+        if not self.settings.registration.guests:
+            raise Forbidden("There are no guest accounts on this server")
+        user_id = UserID.parse_new(f"@{random.randbelow(10**15):015}:{self.settings.server_name}")
+        return await self.register(NewUser(user_id, kind="guest"), Login(user_id, None, display_name))
+
+    async def nonce(self) -> str:
+        """A nonce for one registration by the shared secret; raises `Refused` where there is no such secret."""
+        self._shared_secret()
+        nonce = self.fresh()
+        await self.database.write(self._keep_nonce, secrets.hashed(nonce))
+        return nonce
+
+    def _keep_nonce(self, txn: Transaction, nonce_hash: bytes) -> None:
+        now = self.devices.clock.now()
+        tokens.sweep_short(txn, now)
+        tokens.add_short(txn, nonce_hash, NONCE, "", now + NONCE_MS)
+
+    async def check_mac(self, nonce: str, mac: str, signed: list[str]) -> None:
+        """Use the nonce up and check the MAC of the texts `signed`; raises `Refused`."""
+        secret = self._shared_secret()
+        if await self.database.write(tokens.take_short, secrets.hashed(nonce), NONCE, self.devices.clock.now()) is None:
+            raise Refused(400, "M_UNKNOWN", "This nonce is not known, or was used already")
+        if any("\0" in text for text in signed):
+            raise InvalidParam("NUL characters are not allowed")
+        wanted = hmac.new(secret, b"\0".join(text.encode("utf-8", "surrogatepass") for text in (nonce, *signed)), "sha1").hexdigest()
+        if not hmac.compare_digest(wanted.encode(), mac.lower().encode("utf-8", "surrogatepass")):
+            raise Forbidden("The MAC is wrong")
+
+    def _shared_secret(self) -> bytes:
+        secret = self.settings.registration.shared_secret
+        if secret is None:
+            raise Refused(400, "M_UNKNOWN", "Registration by a shared secret is not set up on this server")
+        return secret.reveal().encode()
+
+
+# For the command line and administrators
+
+
+def create(txn: Transaction, user: NewUser, now: int) -> None:
+    """Store a new account and its display name; raises M_USER_IN_USE."""
+    account = Account(user.user_id, user.kind, user.appservice_id, user.password_hash, now, user.admin)
+    if not accounts.add(txn, account):
+        raise usernames.in_use()
+    name = user.display_name if user.display_name is not None else user.user_id.localpart
+    if name and user.kind != "guest":
+        profiles.put(txn, user.user_id, "displayname", orjson.dumps(name))
+
+
+def set_admin(txn: Transaction, user_id: str, admin: bool) -> None:
+    """Make somebody an administrator, or end that; raises `NotFound`.  A running server notices within seconds."""
+    if not accounts.set_admin(txn, user_id, admin):
+        raise _nobody(user_id)
+
+
+def set_password(txn: Transaction, user_id: str, password_hash: str, *, log_out: bool = True) -> None:
+    """Give somebody a new password and, by default, end all sessions; raises `NotFound`.  Devices stay, a login revives them."""
+    if not accounts.set_password(txn, user_id, password_hash):
+        raise _nobody(user_id)
+    if log_out:
+        tokens.remove_of_user(txn, user_id)
+
+
+def _nobody(user_id: str) -> NotFound:
+    return NotFound(f"There is no account {user_id}")
+
+
+def new_token(
+    txn: Transaction, now: int, *, token: str | None = None, uses: int | None = 1, expires_ts: int | None = None
+) -> RegistrationToken:
+    """Make a registration token, by default for one use; raises `InvalidParam`."""
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise InvalidParam("A registration token has 1 to 64 of the characters 0-9 a-z A-Z . _ ~ -")
+    if uses is not None and not 0 <= uses <= MAX_TOKEN_USES:
+        raise InvalidParam("The number of uses may not be negative")
+    if expires_ts is not None and expires_ts <= now:
+        raise InvalidParam("The time of expiry is in the past")
+    made = RegistrationToken(token or random.token_urlsafe(12), uses, 0, now, expires_ts)
+    if not accounts.add_registration_token(txn, made):
+        raise InvalidParam("There is such a registration token already")
+    return made
+
+
+def list_tokens(txn: Transaction) -> list[RegistrationToken]:
+    """All registration tokens, oldest first."""
+    return accounts.registration_tokens(txn)
+
+
+def revoke_token(txn: Transaction, token: str) -> None:
+    """End a registration token; raises `NotFound`."""
+    if not accounts.remove_registration_token(txn, token):
+        raise NotFound("There is no such registration token")
