@@ -22,6 +22,16 @@ log = logging.getLogger(__name__)
 ROUNDS = 50
 
 
+class Hints(Protocol):
+    """Carries hints to other processes."""
+
+    def tell(self, token: Token, keys: list[str]) -> None:
+        """This process has committed something."""
+
+    def stop(self) -> None:
+        """End."""
+
+
 class Runs(Protocol):
     """Something that carries out acts."""
 
@@ -55,10 +65,16 @@ class Database:
         self._reads = 0
         self._writing: Runs
         self._reading: Runs
+        self._hints: Hints | None = None
 
     def start(self, writing: Runs, reading: Runs) -> Self:
         """Say what carries out acts and reads."""
         self._writing, self._reading = writing, reading
+        return self
+
+    def with_hints(self, hints: Hints) -> Self:
+        """Say who carries hints to and from other processes."""
+        self._hints = hints
         return self
 
     @property
@@ -97,8 +113,22 @@ class Database:
         statements = sum(link.statements for link in self._links)
         return Counted(statements, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns)
 
+    async def reach(self, token: Token, timeout: float) -> bool:
+        """Wait until `now` covers a token that a client brought; False if it does not within `timeout` seconds."""
+        until = self.wakeups.clock.now() + timeout * 1000
+        while not self.now().reaches(token):
+            self.learn(await self.read(_committed))
+            if self.now().reaches(token):
+                break
+            if self.wakeups.clock.now() >= until:
+                return False
+            await self.wakeups.clock.sleep(0.1)
+        return True
+
     def close(self) -> None:
         """Finish what is under way, and let go of the database."""
+        if self._hints is not None:
+            self._hints.stop()
         self._writing.stop()
         self._reading.stop()
         for link in self._links:
@@ -116,6 +146,14 @@ class Database:
             self._answer(answer, self._writing)
         if batch.keys:
             self.wakeups.fire(batch.keys)
+        if self._hints is not None and batch.answers:
+            self._hints.tell(batch.token, batch.keys)
+
+    def heard(self, token: Token, keys: list[str]) -> None:
+        """Another process has committed something."""
+        self.learn(token)
+        if keys:
+            self.wakeups.fire(keys)
 
     def answered(self, answer: Answer) -> None:
         """A read is done."""
@@ -145,6 +183,10 @@ class Database:
         else:
             work = act.context.run(Deferred.fromCoroutine, needs.load(*needs.args))
         work.addCallback(loaded).addErrback(act.deferred.errback)
+
+
+def _committed(txn: Transaction) -> Token:
+    return Token.of(dict(txn.all("SELECT writer, count FROM writers")))
 
 
 def _failure(error: BaseException) -> Failure:

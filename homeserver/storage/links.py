@@ -67,6 +67,9 @@ class Link(Protocol):
     def run(self, sql: str, parameters: Mapping[str, Any]) -> int:
         """How many rows a statement changed."""
 
+    def later(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        """A statement whose result nobody needs; an error may come with a later one or the commit."""
+
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """A statement once for each row."""
 

@@ -3,24 +3,29 @@
 import fcntl
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from homeserver.clock import Clock
 from homeserver.storage import sqlite
 from homeserver.storage.database import Database, Inline
+from homeserver.storage.hints import Hints
 from homeserver.storage.links import Link, Unavailable
 from homeserver.storage.memory import Memory
 from homeserver.storage.migrations import directory, load, migrate
-from homeserver.storage.positions import Horizon
+from homeserver.storage.positions import Horizon, Token
+from homeserver.storage.postgres import Postgres
 from homeserver.storage.readers import Readers, View, WriterThread
 from homeserver.storage.sqlite import SQLite
-from homeserver.storage.streams import Stream
+from homeserver.storage.streams import LeasedStream, Stream
 from homeserver.storage.wakeups import Wakeups
 from homeserver.storage.writer import Writer
 
 MEMORY = 128 << 20
 READERS = 3
+POOL = 5  # connections that read, on PostgreSQL
+RENEWAL = 15.0  # seconds between renewals of an idle writer's lease
 
 
 def open_database(where: str, reactor: Any, *, memory: int = MEMORY, readers: int = READERS) -> Database:
@@ -32,7 +37,28 @@ def open_database(where: str, reactor: Any, *, memory: int = MEMORY, readers: in
         connection = sqlite.connect(where, writes=True)
         migrate(SQLite(connection), load(directory()))
         return inline(SQLite(connection, shared=True), Stream(), reactor, memory=memory)
+    if is_postgres(where):
+        return open_postgres(where, reactor, memory=memory)
     return _file(where, reactor, memory, readers)
+
+
+def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int = POOL) -> Database:
+    """Open and migrate a PostgreSQL database, which other processes may use, too."""
+    link = Postgres(dsn)
+    migrate(link, load(directory()))
+    stream = LeasedStream()
+    reading = [Postgres(dsn) for _ in range(readers)]
+    database = _threads(link, stream, reading, reactor, memory, idle=RENEWAL)
+
+    def heard(token: Token, keys: list[str]) -> None:
+        reactor.callFromThread(database.heard, token, keys)
+
+    return database.with_hints(Hints(dsn, lambda: stream.writer, heard))
+
+
+def is_postgres(where: str) -> bool:
+    """Whether a line of configuration names a PostgreSQL database."""
+    return where.startswith(("postgres://", "postgresql://")) or "dbname=" in where
 
 
 def inline(link: Link, stream: Stream, reactor: Any, *, memory: int = MEMORY) -> Database:
@@ -50,13 +76,13 @@ def _file(path: str, reactor: Any, memory: int, readers: int) -> Database:
     return _threads(link, Stream(), [SQLite(sqlite.connect(path, writes=False)) for _ in range(readers)], reactor, memory)
 
 
-def _threads(link: Link, stream: Stream, reading: list[Any], reactor: Any, memory: int) -> Database:
+def _threads(link: Link, stream: Stream, reading: Sequence[Link], reactor: Any, memory: int, idle: float | None = None) -> Database:
     stream.open(link)
     cache, horizon = Memory(memory), Horizon()
     writer = Writer(link, stream, cache, horizon)
     database = Database([link, *reading], writer, horizon, cache, Wakeups(Clock(reactor)))
     return database.start(
-        WriterThread(writer, lambda batch: reactor.callFromThread(database.delivered, batch), None),
+        WriterThread(writer, lambda batch: reactor.callFromThread(database.delivered, batch), idle),
         Readers(reading, View(cache, horizon), reactor.callFromThread, database.answered),
     )
 

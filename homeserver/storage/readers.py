@@ -74,6 +74,7 @@ class WriterThread:
                 batch = self._writer.turn(waiting)
                 waiting = list(batch.again)
                 self._deliver(batch)
+        self._writer.close()
 
     def _gather(self, waiting: list[Act]) -> bool:
         """Wait for an act if there is none, take what else is there; False at the end."""

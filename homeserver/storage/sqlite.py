@@ -108,6 +108,10 @@ class SQLite:
         """How many rows a statement changed."""
         return self._statement(sql, parameters).rowcount
 
+    def later(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        """A statement whose result nobody needs."""
+        self._statement(sql, parameters)
+
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """A statement once for each row."""
         statement = spell(sql, dialect.SQLITE)

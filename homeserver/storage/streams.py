@@ -3,6 +3,8 @@
 On SQLite there is one writer, 0.
 """
 
+from uuid import uuid4
+
 from homeserver.storage.links import Link
 from homeserver.storage.positions import position
 
@@ -40,7 +42,7 @@ class Stream:
     def seal(self, link: Link) -> None:
         """Store where the writer will stand after the commit."""
         if (self.count, self.number) != self._stored:
-            link.run("UPDATE writers SET count = :count, number = :number WHERE writer = 0", {"count": self.count, "number": self.number})
+            link.later("UPDATE writers SET count = :count, number = :number WHERE writer = 0", {"count": self.count, "number": self.number})
 
     def sealed(self) -> None:
         """The commit succeeded."""
@@ -56,3 +58,87 @@ class Stream:
     def recover(self, link: Link) -> bool:
         """The connection was lost and is back: whether the commit that was under way was carried out."""
         return False
+
+    def close(self, link: Link) -> None:
+        """This process writes no more."""
+
+
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+LEASE = 60_000  # ms
+TAKE = f"SELECT writer, count, number, groups FROM writers WHERE until < {NOW} ORDER BY writer LIMIT 1"
+NEW = """
+    INSERT INTO writers (writer, count, number, groups, holder, until)
+    SELECT COALESCE(max(writer) + 1, 0), 0, 0, 0, '', 0 FROM writers RETURNING writer, count, number, groups
+"""
+HOLD = f"UPDATE writers SET holder = :holder, until = {NOW} + :lease WHERE writer = :writer"
+LEAVE = "UPDATE writers SET until = 0 WHERE writer = :writer AND holder = :holder"
+RENEW = f"UPDATE writers SET until = {NOW} + :lease WHERE writer = :writer AND holder = :holder"
+# Divides by zero, and so fails the commit, if somebody else has taken the row.
+SEAL = f"""
+    WITH sealed AS (
+        UPDATE writers SET count = :count, number = :number, groups = :groups, until = {NOW} + :lease
+        WHERE writer = :writer AND holder = :holder RETURNING 1
+    ) SELECT 1 / count(*) FROM sealed
+"""
+
+
+class LeasedStream(Stream):
+    """The stream of one of many writers: its number is leased on the database's clock, and proven with every commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._groups = 0
+        self._holder = ""
+
+    def open(self, link: Link) -> None:
+        """Take the place of a writer that is gone, or a new one."""
+        holder = uuid4().hex
+        link.begin()
+        link.all("SELECT pg_advisory_xact_lock(7205759403792795)", {})
+        found = link.all(TAKE, {}) or link.all(NEW, {})
+        writer, count, number, groups = found[0]
+        link.run(HOLD, {"writer": writer, "holder": holder, "lease": LEASE})
+        link.commit()
+        self.writer, self.count, self.number, self._groups, self._holder = writer, count, number, groups, holder
+        self._stored = (count, number)
+
+    def seal(self, link: Link) -> None:
+        """Store where the writer will stand after the commit."""
+        values = {"count": self.count, "number": self.number, "groups": self._groups + 1}
+        link.later(SEAL, {**values, "writer": self.writer, "holder": self._holder, "lease": LEASE})
+
+    def sealed(self) -> None:
+        """The commit succeeded."""
+        super().sealed()
+        self._groups += 1
+
+    def idle(self, link: Link) -> None:
+        """Keep the lease; if it is lost, take another."""
+        link.begin()
+        kept = link.run(RENEW, {"writer": self.writer, "holder": self._holder, "lease": LEASE})
+        link.commit()
+        if not kept:
+            self.open(link)
+
+    def recover(self, link: Link) -> bool:
+        """The connection was lost and is back: whether the commit that was under way was carried out.
+
+        The row's lock waits for a commit that still runs; the new holder's name fails one that has not begun.
+        """
+        holder, self._holder = self._holder, uuid4().hex
+        link.begin()
+        query = "SELECT groups FROM writers WHERE writer = :writer AND holder = :holder FOR UPDATE"
+        found = link.all(query, {"writer": self.writer, "holder": holder})
+        if found:
+            link.run(HOLD, {"writer": self.writer, "holder": self._holder, "lease": LEASE})
+        link.commit()
+        if not found:
+            self.open(link)
+            return False
+        return bool(found[0][0] == self._groups + 1)
+
+    def close(self, link: Link) -> None:
+        """Leave the place to the next process at once."""
+        link.begin()
+        link.run(LEAVE, {"writer": self.writer, "holder": self._holder})
+        link.commit()

@@ -117,6 +117,10 @@ class Group:
         self.buffer.flush_all(self.link)
         self.stream.seal(self.link)
         self.link.commit()
+        return self.committed()
+
+    def committed(self) -> Batch:
+        """The commit was carried out."""
         self.stream.sealed()
         self.draft.publish()
         return self.batch
@@ -142,17 +146,24 @@ class Writer:
 
     def idle(self) -> None:
         """Called now and then while there is nothing to do."""
+        self._quietly(self._stream.idle)
+
+    def close(self) -> None:
+        """There will be no more acts."""
+        self._quietly(self._stream.close)
+
+    def _quietly(self, care: Callable[[Link], None]) -> None:
         try:
-            self._stream.idle(self._link)
+            care(self._link)
         except DatabaseError:
-            log.warning("The database did not answer while idle; the next act tries again")
+            self._link.rollback()
+            log.warning("The database did not answer while there was nothing to do; the next act tries again")
 
     def _safely(self, acts: Sequence[Act]) -> Batch:
         """Run a group; if it fails as a whole, run its acts one by one."""
         try:
             return self._group(acts)
         except Lost as error:
-            self._give_up()
             return self._after_loss(acts, error)
         except DatabaseError as error:
             self._give_up()
@@ -182,14 +193,25 @@ class Writer:
                 self._link.mark(patient=index == 0)
             if not self._attempt(group, act):
                 group.batch.again = acts[index:]
-                break
-            if group.broken:
+            elif group.broken:
                 raise Broken("rows of another act were refused")
-            if len(acts) == 1 and group.batch.answers[0].error is not None:
+            if len(acts) == 1 and (group.batch.again or group.batch.answers[0].error is not None):
                 self._give_up()
                 return group.batch
+            if group.batch.again:
+                break
         self.counts.groups += 1
-        return group.commit()
+        return self._commit(group)
+
+    def _commit(self, group: Group) -> Batch:
+        try:
+            return group.commit()
+        except Lost:
+            # It may have been carried out all the same: the row of this writer tells.
+            self._link.reopen()
+            if self._stream.recover(self._link):
+                return group.committed()
+            raise
 
     def _attempt(self, group: Group, act: Act) -> bool:
         """Run an act; False if it has to run again."""
@@ -232,14 +254,14 @@ class Writer:
         """The connection is gone: come back, and run what was not committed again."""
         for act in acts:
             act.tries += 1
+        self._give_up()
         try:
             self._link.reopen()
             self._stream.recover(self._link)
         except DatabaseError:
             return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts])
-        if acts[0].tries > 3:
-            return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts])
-        return Batch(again=acts)
+        tired = [act for act in acts if act.tries > 3]
+        return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in tired], again=[act for act in acts if act.tries <= 3])
 
     def _give_up(self) -> None:
         self._link.rollback()
