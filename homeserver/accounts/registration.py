@@ -202,6 +202,14 @@ def new_token(
     return made
 
 
+def first_token(txn: Transaction, now: int) -> RegistrationToken | None:
+    """The token for the first account, made when there is none to use; None as soon as there is an account."""
+    if not accounts.none(txn):
+        return None
+    usable = (token for token in accounts.registration_tokens(txn) if token.completed == 0 and token.expires_ts is None)
+    return next(usable, None) or new_token(txn, now)
+
+
 def list_tokens(txn: Transaction) -> list[RegistrationToken]:
     """All registration tokens, oldest first."""
     return accounts.registration_tokens(txn)

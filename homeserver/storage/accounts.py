@@ -66,6 +66,11 @@ def get(txn: Transaction, user_id: str) -> Account | None:
     return Account(UserID(user_id), kind, appservice_id, password_hash, created_ts, *(bool(flag) for flag in flags))
 
 
+def none(txn: Transaction) -> bool:
+    """Whether nobody has an account yet."""
+    return txn.one("SELECT 1 FROM accounts LIMIT 1") is None
+
+
 def add(txn: Transaction, account: Account) -> bool:
     """Store a new account; False if the name is taken."""
     return txn.run(
