@@ -29,7 +29,7 @@ def encode(value: Any, *, strict: bool = True) -> bytes:
         except TypeError:
             pass  # Keys that are a subclass of str, lone surrogates, foreign types: the slow path tells them apart.
     try:
-        return _SLOW.encode(value).encode()
+        return _SLOW.encode(_with_plain_keys(value)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Malformed(f"This cannot be written as JSON: {error}") from None
 
@@ -77,3 +77,14 @@ def _is_plain(value: Any, strict: bool, room: int) -> bool:
         if type(part) is not str and not _is_plain(part, strict, room - 1):
             plain = False
     return plain
+
+
+def _with_plain_keys(value: Any) -> Any:
+    """`value` as the standard library writes it right: left alone it would turn the key 1 into "1"."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("keys must be strings")
+        return {str(key): _with_plain_keys(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_plain_keys(part) for part in value]
+    return value

@@ -6,7 +6,7 @@ spec: server-server#signing-events, appendices#signing-json
 
 import binascii
 import hashlib
-from base64 import b64decode, b64encode, urlsafe_b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from homeserver.events.identifiers import EventID, ServerName, UserID
 from homeserver.events.pruning import redact
 from homeserver.events.versions import RoomVersion
 
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _UNHASHED = frozenset({"unsigned", "signatures", "hashes"})
 _UNSIGNED = frozenset({"unsigned", "signatures"})
 
@@ -36,10 +37,7 @@ def decode_base64(text: object) -> bytes:
         raise Malformed("Base64 must be a string")
     try:
         raw = text.rstrip("=").encode("ascii")
-        padded = raw + b"=" * (-len(raw) % 4)
-        if b"-" in raw or b"_" in raw:
-            return urlsafe_b64decode(padded)
-        return b64decode(padded, validate=True)
+        return b64decode(raw.translate(_STANDARD) + b"=" * (-len(raw) % 4), validate=True)
     except (ValueError, binascii.Error):
         raise Malformed("This is not Base64") from None
 
