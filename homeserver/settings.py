@@ -237,6 +237,8 @@ class Media:
     """Largest file a user may upload."""
     max_remote: Size = Size.parse("100M")
     """Largest file fetched from another server."""
+    max_per_user: Size | None = None
+    """How much one user may keep here; nothing: no limit."""
     remote_lifetime: Duration | None = None
     """Copies of other servers' files are deleted when unused for so long; nothing: kept."""
     max_pixels: int = 32_000_000

@@ -1,0 +1,201 @@
+"""Content on disk, each file under the SHA-256 of its bytes.  Knows no name, no owner and no database.
+
+A file is written under `incoming/`, flushed to the disk and only then renamed into place, so what has a digest is whole and survives a
+power cut.  The same bytes twice are one file.  What no row refers to is found by its age and removed (`collect`).
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Protocol
+
+from homeserver.errors import TooLarge
+from homeserver.media.serving import Span
+
+PIECE = 64 * 1024
+WRITE_BEHIND = 256 * 1024
+# Nobody takes longer between the renaming of a file and the commit of the row that names it.
+GRACE_SECONDS = 24 * 3600
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Threads(Protocol):
+    """Runs a blocking function outside the reactor's thread."""
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes that are safely on disk."""
+
+    digest: str
+    size: int
+
+
+class _Draft:
+    """A file that is being written; its methods block."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / secrets.token_hex(16)
+        self._file = open(self.path, "xb")  # noqa: SIM115 - lives as long as the upload
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._file.write(data)
+        self.size += len(data)
+
+    def finish(self, place: Callable[[str], Path]) -> Blob:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        digest = self._hash.hexdigest()
+        target = place(digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Over a file with the same bytes, too: that renews its age, so that `collect` leaves it to us.
+        os.replace(self.path, target)
+        for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
+            _sync(folder)
+        return Blob(digest, self.size)
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The folder with the content."""
+
+    root: Path
+    threads: Threads
+
+    @classmethod
+    def at(cls, root: Path, threads: Threads) -> "Files":
+        """The folder `root`, made if there is none."""
+        for folder in ("incoming", "content"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        return cls(root, threads)
+
+    def path(self, digest: str) -> Path:
+        """Where content lies, or would lie."""
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError("not a SHA-256 in hex")
+        return self.root / "content" / digest[:2] / digest[2:4] / digest
+
+    async def receive(self, pieces: AsyncIterable[bytes], limit: int) -> Blob:
+        """Keep what `pieces` bring; raises `TooLarge` beyond `limit` bytes.  After any error nothing is left.
+
+        Holds `WRITE_BEHIND` bytes and one piece in memory, however long the content.
+        """
+        draft: _Draft = await self.threads(_Draft, self.root / "incoming")
+        try:
+            held, total = bytearray(), 0
+            async for piece in pieces:
+                total += len(piece)
+                if total > limit:
+                    raise TooLarge(f"The content is larger than {limit} bytes")
+                held += piece
+                if len(held) >= WRITE_BEHIND:
+                    await self.threads(draft.add, bytes(held))
+                    held.clear()
+            await self.threads(draft.add, bytes(held))
+            blob: Blob = await self.threads(draft.finish, self.path)
+            return blob
+        except BaseException:
+            draft.discard()
+            raise
+
+    async def keep(self, content: bytes) -> Blob:
+        """Keep bytes that are in memory already."""
+        return await self.receive(_once(content), len(content))
+
+    async def has(self, digest: str) -> bool:
+        """Whether the content is here."""
+        return bool(await self.threads(self.path(digest).exists))
+
+    async def open(self, digest: str, span: Span) -> AsyncIterator[bytes]:
+        """The bytes of `span`, to be read once; raises FileNotFoundError."""
+        return self._read(await self.threads(_open, self.path(digest), span.start), span)
+
+    async def _read(self, file: BufferedReader, span: Span) -> AsyncIterator[bytes]:
+        try:
+            left = span.size
+            while left > 0:
+                piece: bytes = await self.threads(file.read, min(PIECE, left))
+                if not piece:
+                    raise OSError("a file is shorter than its row says")
+                left -= len(piece)
+                yield piece
+        finally:
+            file.close()
+
+    async def collect(self, used: Callable[[list[str]], Awaitable[set[str]]]) -> int:
+        """Remove old files that `used` does not name, and drafts that nobody finishes; returns how many.
+
+        `used` gets digests and returns those that some row refers to.
+        """
+        removed = 0
+        before = time.time() - GRACE_SECONDS
+        for folder in await self.threads(_subfolders, self.root / "content"):
+            old: list[str] = await self.threads(_older, folder, before)
+            if old:
+                kept = await used(old)
+                removed += int(await self.threads(_remove, [folder / name for name in old if name not in kept], before))
+        drafts: list[str] = await self.threads(_older, self.root / "incoming", before)
+        return removed + int(await self.threads(_remove, [self.root / "incoming" / name for name in drafts], before))
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def _open(path: Path, start: int) -> BufferedReader:
+    file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+    file.seek(start)
+    return file
+
+
+def _subfolders(content: Path) -> list[Path]:
+    return [second for first in content.iterdir() if first.is_dir() for second in first.iterdir() if second.is_dir()]
+
+
+def _older(folder: Path, before: float) -> list[str]:
+    return [entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < before]
+
+
+def _remove(paths: Iterable[Path], before: float) -> int:
+    return sum(1 for path in paths if _remove_one(path, before))
+
+
+def _remove_one(path: Path, before: float) -> bool:
+    """Remove a file unless it was taken into use again a moment ago.
+
+    It is moved aside before it is looked at: whoever keeps the same bytes now makes a new file.
+    """
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return False
+    if aside.stat().st_mtime >= before:
+        os.rename(aside, path)
+        return False
+    aside.unlink()
+    return True
