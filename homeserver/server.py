@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from homeserver.accounts.callers import Callers
-from homeserver.accounts.passwords import Offload
+from homeserver.accounts.passwords import Cost, Offload, Passwords
+from homeserver.api.admin.commands import Commands
 from homeserver.api.client.room_state import RoomState
 from homeserver.api.client.send import Sending
 from homeserver.api.client.versions import UNSTABLE, Versions
@@ -54,6 +55,8 @@ class Server:
     database: Database
     clock: Clock
     router: Router
+    operator: Commands
+    commands: Router
     services: tuple[Service, ...]
     doors: Doors
 
@@ -94,6 +97,8 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     metrics = Metrics()
 
     # Accounts
+    cost = Cost(settings.passwords.hash_time, settings.passwords.hash_memory // 1024, 1)
+    passwords = Passwords(cost, given.offload or threads)
     callers = Callers(database, clock)
 
     # Rooms
@@ -112,7 +117,9 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         Periodic(clock, 60, lambda: callers.sightings.write(database)),
     )
     router = Router(endpoints, callers.identify, _nobody, limits, metrics.observe)
-    return Server(settings, identity, database, clock, router, services, Doors(reactor, clock, settings.web))
+    operator = Commands(database, identity, clock, passwords, settings.passwords.min_length)
+    commands = Router([operator], callers.identify, _nobody, limits)
+    return Server(settings, identity, database, clock, router, operator, commands, services, Doors(reactor, clock, settings.web))
 
 
 def open_settings_database(settings: Settings, reactor: Any) -> Database:

@@ -16,8 +16,9 @@ class Threads:
         self._reactor, self._pool = reactor, ThreadPool(0, size, "slow")
 
     def start(self) -> None:
-        """Begin."""
-        self._pool.start()
+        """Begin; the first use does it, too."""
+        if not self._pool.started:
+            self._pool.start()
 
     async def stop(self) -> None:
         """End when what is under way is done."""
@@ -26,5 +27,6 @@ class Threads:
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Awaitable[T]:
         """The result of `function(*args)`."""
+        self.start()
         result: Awaitable[T] = deferToThreadPool(self._reactor, self._pool, function, *args)
         return result

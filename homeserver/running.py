@@ -1,0 +1,116 @@
+"""The process: event loop, log, signals, a server from start to stop.  Knows no command line."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.main import installReactor
+from twisted.logger import Logger
+
+from homeserver import log as logs
+from homeserver.identity import BadKeyFile
+from homeserver.server import Server, build
+from homeserver.settings import BadSettings, Settings
+from homeserver.storage.database import DatabaseError, Unavailable
+
+log = Logger()
+
+# What stops a start, and is the operator's to mend: told in one line, without a trace.
+EXPECTED = (BadSettings, BadKeyFile, Unavailable, DatabaseError, CannotListenError, OSError)
+
+COMMAND_SOCKET = "command.sock"
+LONGEST_SOCKET_PATH = 100
+
+
+class CannotStart(Exception):
+    """Why the server does not start, for the operator."""
+
+
+def command_socket(settings: Settings) -> Path:
+    """Where a running server takes the commands of its operator."""
+    return settings.data_dir.absolute() / COMMAND_SOCKET
+
+
+def new_reactor() -> Any:
+    """Twisted's reactor on uvloop's event loop, installed for this process."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    reactor: Any = AsyncioSelectorReactor(loop)
+    install: Any = installReactor
+    install(reactor)
+    return reactor
+
+
+def begin_log(settings: Settings) -> None:
+    """Send the log where the settings say."""
+    chosen = settings.logging
+    # Open as long as the process lives.
+    stream = sys.stderr if chosen.file is None else chosen.file.open("a", encoding="utf-8")
+    logs.begin(logs.Log(stream, chosen.format, chosen.level))
+
+
+def run(settings: Settings, started: Callable[[Server, list[str]], Awaitable[None]]) -> None:
+    """Run a server until SIGTERM or SIGINT.  `started` is called when it listens.  Raises `CannotStart`."""
+
+    async def serve(server: Server) -> None:
+        urls = server.listen()
+        _open_command_socket(server)
+        gc.collect()
+        gc.freeze()
+        log.info("{name} listens on {urls}", name=server.identity.name, urls=", ".join(urls))
+        await started(server, urls)
+
+    _within_reactor(settings, serve, stays=True)
+
+
+def once(settings: Settings, work: Callable[[Server], Awaitable[None]]) -> None:
+    """Do `work` with a server that does not listen.  Raises `CannotStart`, and what `work` raises."""
+    _within_reactor(settings, work, stays=False)
+
+
+def _within_reactor(settings: Settings, work: Callable[[Server], Awaitable[None]], *, stays: bool) -> None:
+    reactor = new_reactor()
+    failed: list[Exception] = []
+    servers: list[Server] = []
+
+    async def begin() -> None:
+        try:
+            server = build(settings, reactor)
+            servers.append(server)
+            await work(server)
+        except EXPECTED as error:
+            failed.append(CannotStart(str(error)))
+        except Exception as error:
+            failed.append(error)
+        if failed or not stays:
+            reactor.stop()
+
+    def end() -> Deferred[None]:
+        log.info("Stopping")
+        return Deferred.fromCoroutine(_stop(servers))
+
+    reactor.addSystemEventTrigger("before", "shutdown", end)
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin()))
+    reactor.run()
+    if failed:
+        raise failed[0]
+
+
+async def _stop(servers: list[Server]) -> None:
+    for server in servers:
+        await server.stop()
+
+
+def _open_command_socket(server: Server) -> None:
+    path = command_socket(server.settings)
+    if len(str(path)) > LONGEST_SOCKET_PATH:
+        log.warn("The data folder's path is too long for a socket: commands work only while the server is stopped")
+        return
+    server.doors.open_file(path, server.commands)
