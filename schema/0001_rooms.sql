@@ -51,7 +51,6 @@ CREATE TABLE events (
     replaces BIGINT,
     -- destination_sets.hash of the servers that this server sends the event to; null for events of others
     destinations BYTES,
-    -- the transaction of a device that sent it (a row of `sent`), for unsigned.transaction_id
     body BYTES NOT NULL,
     envelope BYTES NOT NULL
 );
@@ -106,6 +105,8 @@ CREATE TABLE state_changes (
     PRIMARY KEY (room_id, position, type, state_key)
 );
 
+CREATE INDEX state_changes_by_position ON state_changes (position);
+
 -- The current membership of users in rooms, of local users in rooms elsewhere too.
 CREATE TABLE members (
     room_id TEXT NOT NULL,
@@ -117,6 +118,7 @@ CREATE TABLE members (
     num BIGINT NOT NULL,
     event_id TEXT NOT NULL,
     position BIGINT NOT NULL,
+    server TEXT NOT NULL,
     local SMALLINT NOT NULL,
     display_name TEXT,
     avatar_url TEXT,
@@ -126,6 +128,7 @@ CREATE TABLE members (
 CREATE INDEX members_of_user ON members (user_id, membership);
 CREATE INDEX members_by_position ON members (position);
 CREATE INDEX members_by_membership ON members (room_id, membership);
+CREATE INDEX members_by_server ON members (room_id, server);
 
 -- Each change of the membership of a local user, for /sync and for who may know of a room.
 CREATE TABLE membership_changes (

@@ -110,7 +110,7 @@ def _power_levels(wish: Wish) -> dict[str, Any]:
         levels["users"] = {}
         levels["events"]["m.room.tombstone"] = 150
     else:
-        levels["users"] = {wish.creator: 100, **({user: 100 for user in wish.invite} if trusted else {})}
+        levels["users"] = {wish.creator: 100, **(dict.fromkeys(wish.invite, 100) if trusted else {})}
     if wish.preset != "public_chat":
         # Whoever is in a private room may take part in its calls: clients announce that by state.
         levels["events"]["org.matrix.msc3401.call.member"] = 0

@@ -11,10 +11,10 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.power import Power
 from homeserver.storage import events, members, rooms, state
-from homeserver.storage.transactions import Transaction
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Head, Room
 from homeserver.storage.state import Key
+from homeserver.storage.transactions import Transaction
 
 Observer = Callable[[Transaction, Room, Stored], None]
 
@@ -49,9 +49,10 @@ class Entrance:
         after = decision.before
         replaces = None
         if event.state_key is not None:
-            replaces = state.get(txn, decision.before, event.key)
+            key = event.type, event.state_key
+            replaces = state.get(txn, decision.before, key)
             if decision.status != Status.REJECTED:
-                after = state.put(txn, decision.before, {event.key: num})
+                after = state.put(txn, decision.before, {key: num})
         shown = decision.status in (Status.ACCEPTED, Status.PARTIAL)
         counts = shown and notable.countable(event)
         stored = Stored(
@@ -130,10 +131,10 @@ class Entrance:
         """Keys that differ between two states, with what the new one has."""
         gone, come = state.difference(txn, old, new)
         found = {hint.num: hint} if hint is not None and come == {hint.num} else events.by_number(txn, come)
-        changes: dict[Key, Stored | None] = {stored.event.key: stored for stored in found.values()}
+        changes: dict[Key, Stored | None] = {stored.key: stored for stored in found.values()}
         if len(gone) > len(come) or (gone and len(come) != 1):
             for stored in events.by_number(txn, gone).values():
-                changes.setdefault(stored.event.key, None)
+                changes.setdefault(stored.key, None)
         return changes
 
     def _redactions(self, txn: Transaction, room: Room, stored: Stored) -> tuple[Room, Stored]:

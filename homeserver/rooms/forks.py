@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from homeserver.events import resolution
 from homeserver.events.event import Event
 from homeserver.storage import events, state
-from homeserver.storage.transactions import Transaction
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.state import Key
+from homeserver.storage.transactions import Transaction
 
 
 class MissingPredecessors(Exception):
@@ -52,8 +52,8 @@ def merged(txn: Transaction, room: Room, roots: Iterable[bytes]) -> bytes:
 
 def resolve(txn: Transaction, room: Room, roots: tuple[bytes, ...]) -> dict[Key, int | None]:
     """What `roots` resolve to, as changes of the first; kept in memory."""
-    numbers = [{stored.event.key: stored for stored in state.everything(txn, root) if stored.event.key} for root in roots]
-    by_id = {stored.event.event_id: stored for mapping in numbers for stored in mapping.values()}
+    numbers = [{stored.key: stored for stored in state.everything(txn, root)} for root in roots]
+    by_id: dict[str, Stored] = {stored.event.event_id: stored for mapping in numbers for stored in mapping.values()}
     statuses = {event_id: stored.status for event_id, stored in by_id.items()}
 
     def load(ids: Iterable[str]) -> dict[str, Event]:
@@ -66,7 +66,7 @@ def resolve(txn: Transaction, room: Room, roots: tuple[bytes, ...]) -> dict[Key,
         return {event_id: by_id[event_id].event for event_id in wanted if event_id in by_id}
 
     def rejected(event_id: str) -> bool:
-        return statuses.get(event_id) == Status.REJECTED
+        return bool(statuses.get(event_id) == Status.REJECTED)
 
     sets = [{key: stored.event.event_id for key, stored in mapping.items()} for mapping in numbers]
     result = resolution.resolve(room.version, sets, load, rejected)

@@ -176,7 +176,7 @@ class Timeline:
         return self.entrance.enter(txn, room, decision)
 
     def _complete(self, txn: Transaction, room: Room, draft: Draft, now: int) -> Event:
-        keys = rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, draft.content)
+        keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, draft.content)
         view = state.view(txn, room.state_root, keys)
         cited = [event for key, event in view.items() if key[0] != "m.room.create" or not room.version.room_id_is_create_hash]
         heads = room.heads[:MAX_PREVIOUS]
@@ -261,7 +261,7 @@ class Timeline:
             return Outcome(known, None if known.status == Status.ACCEPTED else known.status.name.lower())
         refusal = self._unauthorised(txn, event)
         root = self._given(txn, room, before) if before is not None else forks.state_before(txn, room, event)
-        keys = rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
+        keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         status = Status.REJECTED
         if refusal is None:
             refusal = _refusal(event, state.view(txn, root, keys))
@@ -330,7 +330,7 @@ class Timeline:
         """The root of a state that was fetched; rejected events are no part of it."""
         found = events.find(txn, room.room_id, ids)
         usable = [stored for stored in found.values() if stored.status != Status.REJECTED and stored.event.state_key is not None]
-        return state.put(txn, state_map.EMPTY, {stored.event.key: stored.num for stored in usable})
+        return state.put(txn, state_map.EMPTY, {stored.key: stored.num for stored in usable})
 
     def _note_gaps(self, txn: Transaction, room: Room, stored: Stored) -> None:
         event = stored.event
@@ -370,7 +370,7 @@ class Timeline:
             rooms.add(txn, room)
         self._outliers(txn, room.room_id, [*beginning.auth, *beginning.state])
         root = self._given(txn, room, [other.event_id for other in beginning.state])
-        keys = rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
+        keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         rules.check(event, state.view(txn, root, keys))
         # The state is new here, not a change: nobody was in the room to see it change.
         room = self.entrance.advance(txn, room, root, txn.position(), log=False)

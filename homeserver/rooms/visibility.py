@@ -10,9 +10,9 @@ from homeserver.errors import NotFound
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.storage import events, members, rooms, state
-from homeserver.storage.transactions import Transaction
 from homeserver.storage.events import Order, Stored
 from homeserver.storage.rooms import Room
+from homeserver.storage.transactions import Transaction
 
 HISTORY = ("m.room.history_visibility", "")
 JOIN_RULES = ("m.room.join_rules", "")
@@ -133,7 +133,7 @@ def _views(
     txn: Transaction, stored: Stored, user: UserID, judged: dict[bytes, tuple[str, str | None]]
 ) -> Iterable[tuple[str, str | None]]:
     """(history visibility, the user's membership) before and, where the event changes one of them, after it."""
-    before = stored.state_before or _known_state_after(txn, stored)
+    before = stored.state_before or known_state(txn, stored)
     if before is not None:
         yield _judge(txn, before, user, judged)
     own = stored.event.key in (HISTORY, ("m.room.member", user))
@@ -159,7 +159,8 @@ def state_at(txn: Transaction, room_id: str, order: Order) -> bytes | None:
     return None if root is None else bytes(root)
 
 
-def _known_state_after(txn: Transaction, stored: Stored) -> bytes | None:
+def known_state(txn: Transaction, stored: Stored) -> bytes | None:
+    """The root of the state before the first later event whose state is known: the best there is for fetched history."""
     if stored.order is None:
         return None
     root = txn.value(
@@ -187,7 +188,7 @@ def shown_to_server(txn: Transaction, server: ServerName, batch: Sequence[Stored
     judged: dict[bytes, bool] = {}
     verdicts: dict[str, bool] = {}
     for stored in batch:
-        root = stored.state_before or _known_state_after(txn, stored)
+        root = stored.state_before or known_state(txn, stored)
         if stored.event.sender.domain == server or root is None:
             verdicts[stored.event.event_id] = stored.event.sender.domain == server
             continue

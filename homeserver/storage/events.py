@@ -43,6 +43,12 @@ class Stored:
     replaces: int | None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """(type, state key) of a state event."""
+        assert self.event.state_key is not None
+        return self.event.type, self.event.state_key
+
+    @property
     def shown(self) -> bool:
         """Whether it is part of the timeline that clients may see."""
         return self.status in (Status.ACCEPTED, Status.PARTIAL) and self.order is not None
@@ -229,11 +235,12 @@ def citations(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, t
 def auth_chain(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, Stored]:
     """All events that are reached from `ids` by auth events, these included; what is not here is left out."""
     chain: dict[str, Stored] = {}
-    wanted = set(ids)
+    wanted: set[str] = set(ids)
     while wanted:
         found = find(txn, room_id, wanted)
         chain.update(found)
-        wanted = {auth for stored in found.values() for auth in stored.event.auth_events} - chain.keys() - wanted
+        cited: set[str] = {auth for stored in found.values() for auth in stored.event.auth_events}
+        wanted = cited - chain.keys() - wanted
     return chain
 
 

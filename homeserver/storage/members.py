@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from homeserver.events.identifiers import RoomID, ServerName, UserID
-from homeserver.storage.transactions import Transaction
 from homeserver.storage.events import Stored
+from homeserver.storage.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def joined_rooms(txn: Transaction, user_id: str) -> list[RoomID]:
 
 def is_joined(txn: Transaction, room_id: str, user_id: str) -> bool:
     """Whether the user is joined to the room."""
-    return txn.value("SELECT membership FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id) == "join"
+    return bool(txn.value("SELECT membership FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id) == "join")
 
 
 def local_joined(txn: Transaction, room_id: str) -> list[UserID]:

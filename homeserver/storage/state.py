@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from homeserver.events import state_map
 from homeserver.events.event import Event
 from homeserver.storage import events
-from homeserver.storage.transactions import Transaction
 from homeserver.storage.events import Stored
+from homeserver.storage.transactions import Transaction
 
 Key = tuple[str, str]
 
@@ -61,7 +61,8 @@ def put(txn: Transaction, root: bytes, changes: Mapping[Key, int | None]) -> byt
 
 def difference(txn: Transaction, old: bytes, new: bytes) -> tuple[set[int], set[int]]:
     """Numbers of the events that only `old` has, and that only `new` has."""
-    return state_map.diff(old, new, loader(txn))
+    pairs = list(state_map.diff(old, new, loader(txn)))
+    return {was for was, _ in pairs if was is not None}, {now for _, now in pairs if now is not None}
 
 
 def current(txn: Transaction, room_id: str) -> dict[Key, Stored]:
@@ -71,19 +72,27 @@ def current(txn: Transaction, room_id: str) -> dict[Key, Stored]:
     return {(kind, key): found[num] for kind, key, num in rows}
 
 
+def current_numbers(txn: Transaction, room_id: str) -> dict[Key, int]:
+    """The current state of a room as event numbers."""
+    rows = txn.all("SELECT type, state_key, num FROM current_state WHERE room_id = :room", room=room_id)
+    return {(kind, key): num for kind, key, num in rows}
+
+
+def current_numbers_except_members(txn: Transaction, room_id: str) -> dict[Key, int]:
+    """The current state of a room without its memberships, as event numbers."""
+    # Two ranges of the index on each side of the memberships, which may be very many.
+    rows = txn.all(
+        "SELECT type, state_key, num FROM current_state WHERE room_id = :room AND type < 'm.room.member'"
+        " UNION ALL SELECT type, state_key, num FROM current_state WHERE room_id = :room AND type > 'm.room.member'",
+        room=room_id,
+    )
+    return {(kind, key): num for kind, key, num in rows}
+
+
 def current_of_types(txn: Transaction, room_id: str, types: Iterable[str]) -> dict[Key, Stored]:
     """The current state of a room, of these event types only."""
     rows = txn.all(
         "SELECT type, state_key, num FROM current_state WHERE room_id = :room AND type IN :types", room=room_id, types=list(types)
-    )
-    found = events.by_number(txn, [num for _, _, num in rows])
-    return {(kind, key): found[num] for kind, key, num in rows}
-
-
-def current_except_members(txn: Transaction, room_id: str) -> dict[Key, Stored]:
-    """The current state of a room without its memberships."""
-    rows = txn.all(
-        "SELECT type, state_key, num FROM current_state WHERE room_id = :room AND type <> 'm.room.member'", room=room_id
     )
     found = events.by_number(txn, [num for _, _, num in rows])
     return {(kind, key): found[num] for kind, key, num in rows}

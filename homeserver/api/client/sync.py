@@ -1,0 +1,71 @@
+"""The long poll.  spec: client-server-api#syncing"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import orjson
+
+from homeserver.accounts import filters as shapes
+from homeserver.clock import Clock
+from homeserver.errors import InvalidParam, NotJSON
+from homeserver.rooms.presenting import Viewer
+from homeserver.storage import filters
+from homeserver.storage.database import Database
+from homeserver.sync import selection
+from homeserver.sync.poll import Poll
+from homeserver.sync.selection import Selection
+from homeserver.sync.token import SyncToken
+from homeserver.web.callers import Caller
+from homeserver.web.routes import get
+from homeserver.web.types import Response
+
+
+class SyncQuery(msgspec.Struct, rename={"state_after_unstable": "org.matrix.msc4222.use_state_after"}):
+    """The parameters of `/sync`; `timeout` in milliseconds."""
+
+    since: str | None = None
+    timeout: int = 0
+    filter: str | None = None
+    full_state: bool = False
+    set_presence: Literal["online", "offline", "unavailable"] = "online"
+    use_state_after: bool = False
+    state_after_unstable: bool = False
+
+
+@dataclass(frozen=True)
+class Sync:
+    """`GET /sync`."""
+
+    database: Database
+    clock: Clock
+    poll: Poll
+
+    @get("/_matrix/client/v3/sync", guests=True)
+    async def sync(self, caller: Caller, query: SyncQuery) -> Response:
+        """What happened since the token."""
+        wanted = await self._selection(caller, query)
+        since = SyncToken.parse(query.since) if query.since else None
+        await self.poll.sources.seen(caller.user_id, caller.device_id, query.set_presence)
+        viewer = Viewer(caller.user_id, caller.device_id, self.clock.now())
+        body = await self.poll.next(viewer, since, max(0, query.timeout) / 1000, wanted)
+        return Response(200, {"Content-Type": "application/json"}, body)
+
+    async def _selection(self, caller: Caller, query: SyncQuery) -> Selection:
+        after = query.use_state_after or query.state_after_unstable
+        if not query.filter:
+            return Selection(full_state=query.full_state, state_after=after)
+        raw = await self._filter(caller, query.filter)
+        return Selection(selection.parse(raw), query.full_state, after)
+
+    async def _filter(self, caller: Caller, text: str) -> bytes:
+        if text.startswith("{"):
+            try:
+                definition = orjson.loads(text)
+            except ValueError:
+                raise NotJSON("The filter is not JSON") from None
+            return shapes.check(definition)
+        found = await self.database.read(filters.get, caller.user_id, int(text)) if text.isascii() and text.isdigit() and len(text) < 18 else None
+        if found is None:
+            raise InvalidParam("There is no such filter")
+        return found

@@ -1,0 +1,122 @@
+"""The JSON of a `/sync` answer, put together from bytes that are ready.  Pure.  spec: client-server-api#get_matrixclientv3sync"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from homeserver.sync.changes import Changes, RoomChanges
+from homeserver.sync.selection import Selection, passes
+
+NO_COUNTS: dict[str, int] = {"notification_count": 0, "highlight_count": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What comes from elsewhere than the rooms' events."""
+
+    ephemeral: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    counts: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Per room: unread_notifications, and unread_thread_notifications where the filter asks for them."""
+    presence: Sequence[dict[str, Any]] = ()
+    to_device: Sequence[bytes] = ()
+    device_changed: Iterable[str] = ()
+    device_left: Iterable[str] = ()
+    key_counts: Mapping[str, int] = field(default_factory=dict)
+    fallback_types: Sequence[str] = ()
+
+
+def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selection) -> bytes:
+    """The whole answer; parts that are empty are left out where clients do not need them."""
+    answer: dict[str, Any] = {"next_batch": next_batch}
+    rooms = _rooms(changes, beside, selection)
+    if rooms:
+        answer["rooms"] = rooms
+    data = [_data(kind, content) for kind, content in changes.account_data if passes(selection.filter.account_data, kind, "")]
+    if data:
+        answer["account_data"] = {"events": data}
+    if beside.presence:
+        answer["presence"] = {"events": beside.presence}
+    if beside.to_device:
+        answer["to_device"] = {"events": [orjson.Fragment(message) for message in beside.to_device]}
+    lists = {key: sorted(users) for key, users in (("changed", beside.device_changed), ("left", beside.device_left)) if users}
+    if lists:
+        answer["device_lists"] = lists
+    # Always there, also when empty: clients read their absence as "no news" and would not upload keys.
+    answer["device_one_time_keys_count"] = {"signed_curve25519": 0, **beside.key_counts}
+    answer["device_unused_fallback_key_types"] = answer["org.matrix.msc2732.device_unused_fallback_key_types"] = list(beside.fallback_types)
+    return orjson.dumps(answer)
+
+
+def is_news(changes: Changes, beside: Beside) -> bool:
+    """Whether the answer would tell a waiting client anything."""
+    return bool(
+        changes.joined
+        or changes.left
+        or changes.invited
+        or changes.knocked
+        or changes.account_data
+        or beside.ephemeral
+        or beside.presence
+        or beside.to_device
+        or beside.device_changed
+        or beside.device_left
+    )
+
+
+def _rooms(changes: Changes, beside: Beside, selection: Selection) -> dict[str, Any]:
+    joined = {room.room_id: _joined(room, beside, selection) for room in changes.joined}
+    for room_id, found in beside.ephemeral.items():
+        if room_id not in joined:
+            joined[room_id] = _quiet(found, beside.counts.get(room_id))
+    sections = {
+        "join": joined,
+        "leave": {room.room_id: _left(room) for room in changes.left},
+        "invite": {room.room_id: {"invite_state": {"events": room.events}} for room in changes.invited},
+        "knock": {room.room_id: {"knock_state": {"events": room.events}} for room in changes.knocked},
+    }
+    return {name: section for name, section in sections.items() if section}
+
+
+def _timeline(room: RoomChanges) -> dict[str, Any]:
+    return {
+        "events": [orjson.Fragment(event) for event in room.timeline],
+        "limited": room.limited,
+        "prev_batch": room.prev_batch,
+    }
+
+
+def _state(room: RoomChanges) -> dict[str, Any]:
+    found = {"events": [orjson.Fragment(event) for event in room.state]}
+    return {"org.matrix.msc4222.state_after": found, "state_after": found} if room.after else {"state": found}
+
+
+def _joined(room: RoomChanges, beside: Beside, selection: Selection) -> dict[str, Any]:
+    section = {
+        "timeline": _timeline(room),
+        **_state(room),
+        "account_data": {
+            "events": [_data(kind, content) for kind, content in room.account_data if passes(selection.rooms.account_data, kind, "")]
+        },
+        "ephemeral": {"events": beside.ephemeral.get(room.room_id, ())},
+        **(beside.counts.get(room.room_id) or {"unread_notifications": NO_COUNTS}),
+    }
+    if room.summary is not None:
+        section["summary"] = {"m.joined_member_count": room.summary.joined, "m.invited_member_count": room.summary.invited}
+        if room.summary.heroes is not None:
+            section["summary"]["m.heroes"] = room.summary.heroes
+    return section
+
+
+def _quiet(ephemeral: Sequence[dict[str, Any]], counts: dict[str, Any] | None) -> dict[str, Any]:
+    """A room in which nothing happened but somebody typed."""
+    return {"ephemeral": {"events": ephemeral}, **(counts or {})}
+
+
+def _left(room: RoomChanges) -> dict[str, Any]:
+    return {"timeline": _timeline(room), **_state(room), "account_data": {"events": []}}
+
+
+def _data(kind: str, content: bytes) -> dict[str, Any]:
+    return {"type": kind, "content": orjson.Fragment(content)}

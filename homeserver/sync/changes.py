@@ -1,0 +1,287 @@
+"""What changed for one device since its token: read in one transaction, as plain data.  Knows no JSON."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from homeserver.events.identifiers import UserID
+from homeserver.rooms import presenting, visibility
+from homeserver.rooms.presenting import Viewer
+from homeserver.rooms.stripped import stripped_state
+from homeserver.storage import account_data, events, members, rooms, state
+from homeserver.storage.events import Order, Stored
+from homeserver.storage.positions import Token
+from homeserver.storage.transactions import Transaction
+from homeserver.sync import room as parts
+from homeserver.sync.room import Span
+from homeserver.sync.selection import Selection, wants_room
+
+HEROES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many are in a room, and whom to name it after.  spec: RoomSummary"""
+
+    heroes: Sequence[str] | None
+    joined: int
+    invited: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanges:
+    """A room that the user is in, or was."""
+
+    room_id: str
+    timeline: Sequence[bytes]
+    limited: bool
+    prev_batch: str
+    state: Sequence[bytes]
+    after: bool
+    """Whether `state` is that after the timeline, not that before it."""
+    summary: Summary | None
+    account_data: Sequence[tuple[str, bytes]]
+    whole: bool
+    """The client knows nothing of the room yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A room that the user was invited to, or knocks at."""
+
+    room_id: str
+    events: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Everything that comes from the rooms and the account."""
+
+    upto: Token
+    joined: Sequence[RoomChanges] = ()
+    left: Sequence[RoomChanges] = ()
+    invited: Sequence[Offered] = ()
+    knocked: Sequence[Offered] = ()
+    account_data: Sequence[tuple[str, bytes]] = ()
+    in_rooms: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Who asks, since when, and what they want to see."""
+
+    viewer: Viewer
+    since: Token | None
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """How the user's membership in a room changed: where it began, what it is now, whether they were out in between."""
+
+    began: str | None
+    now: str
+    num: int
+    interrupted: bool
+
+
+def read(txn: Transaction, question: Question, upto: Token) -> Changes:
+    """What happened after `question.since` up to `upto`; everything, where there is no token."""
+    user, since = question.viewer.user_id, question.since
+    data = _account_data(txn, user, since, upto)
+    moves = _moves(txn, user, since, upto) if since is not None else {}
+    joined = members.joined_rooms(txn, user)
+    touched = set(joined) if since is None else _touched(txn, joined, since, upto) | data.keys()
+    changed = []
+    for room_id in joined:
+        move = moves.get(room_id)
+        fresh = since is None or (move is not None and (move.began != "join" or move.interrupted))
+        if (fresh or room_id in touched or question.selection.full_state) and _wanted(question, room_id):
+            changed.append(_joined(txn, question, Span(room_id, None if fresh else since, upto), data.get(room_id, [])))
+    others = _others(txn, user, since, moves, question)
+    return Changes(
+        upto,
+        changed,
+        [left for member in others if member[1] in ("leave", "ban") for left in _left(txn, question, member, moves, upto)],
+        [found for member in others if member[1] == "invite" for found in _offered(txn, question, member)],
+        [found for member in others if member[1] == "knock" for found in _offered(txn, question, member)],
+        data.get("", []),
+        frozenset(joined),
+    )
+
+
+def _wanted(question: Question, room_id: str) -> bool:
+    return wants_room(question.selection.rooms, room_id)
+
+
+def _account_data(txn: Transaction, user: str, since: Token | None, upto: Token) -> dict[str, list[tuple[str, bytes]]]:
+    if since is None:
+        rows = account_data.all_of(txn, user)
+    else:
+        rows = [row for low, high in since.ranges(upto) for row in account_data.changes(txn, user, low, high)]
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for room_id, kind, content in rows:
+        found.setdefault(room_id, []).append((kind, content))
+    return found
+
+
+def _moves(txn: Transaction, user: UserID, since: Token, upto: Token) -> dict[str, _Move]:
+    moves: dict[str, _Move] = {}
+    for low, high in since.ranges(upto):
+        for _, room_id, membership, previous, num in members.changes_of_user(txn, user, low, high):
+            before = moves.get(room_id)
+            began = before.began if before is not None else previous
+            out = membership != "join" or (before is not None and before.interrupted)
+            moves[room_id] = _Move(began, membership, num, out)
+    return moves
+
+
+def _touched(txn: Transaction, joined: Iterable[str], since: Token, upto: Token) -> set[str]:
+    """Those of the rooms in which something happened that `/sync` shows."""
+    wanted = set(joined)
+    found: set[str] = set()
+    for low, high in since.ranges(upto):
+        for sql in (
+            "SELECT DISTINCT room_id FROM events WHERE position > :low AND position <= :high",
+            "SELECT DISTINCT room_id FROM state_changes WHERE position > :low AND position <= :high",
+        ):
+            found |= {room_id for (room_id,) in txn.all(sql, low=low, high=high)}
+    return found & wanted
+
+
+def _others(
+    txn: Transaction, user: UserID, since: Token | None, moves: dict[str, _Move], question: Question
+) -> list[tuple[str, str, int]]:
+    """(room, membership, event number) of the rooms that the user is not in and is to hear of."""
+    if since is not None:
+        return [(room, move.now, move.num) for room, move in moves.items() if move.now != "join" and _wanted(question, room)]
+    wanted = ["invite", "knock", *(["leave", "ban"] if question.selection.rooms.include_leave else [])]
+    found = members.of_user(txn, user, wanted)
+    return [(one.room_id, one.membership, one.num) for one in found if not one.forgotten and _wanted(question, one.room_id)]
+
+
+def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[str, bytes]]) -> RoomChanges:
+    viewer, selection = question.viewer, question.selection
+    room = rooms.get(txn, span.room_id)
+    assert room is not None
+    whole = span.since is None
+    shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=False)
+    senders = {stored.event.sender for stored in shown.events}
+    lazy = senders | {viewer.user_id} if selection.lazy else None
+    if selection.state_after:
+        before = _state_after(txn, room, span, lazy, whole or selection.full_state)
+    elif whole or selection.full_state:
+        before = parts.state_in_front(txn, room, shown, lazy)
+    else:
+        before = parts.state_between(txn, span, shown)
+        if lazy is not None:
+            known = {stored.key for stored in before}
+            before += [
+                stored for stored in parts.member_events(txn, room, shown, senders) if stored.key not in known
+            ]
+    members_changed = whole or any(stored.event.type == "m.room.member" for stored in [*shown.events, *before])
+    return RoomChanges(
+        span.room_id,
+        presenting.present(txn, viewer, shown.events),
+        shown.limited,
+        _place(shown.before),
+        presenting.present(txn, viewer, [stored for stored in before if selection.state(stored.event)]),
+        selection.state_after,
+        _summary(txn, room, viewer.user_id, whole) if members_changed else None,
+        account_data.of_room(txn, viewer.user_id, span.room_id) if whole else data,
+        whole,
+    )
+
+
+def _state_after(txn: Transaction, room: rooms.Room, span: Span, lazy: set[UserID] | None, whole: bool) -> list[Stored]:
+    if whole:
+        return parts.full_state(txn, room, room.state_root, lazy)
+    changed = [num for num in parts.state_changes(txn, span).values() if num is not None]
+    found = list(events.by_number(txn, changed).values())
+    if lazy is not None:
+        known = {stored.key for stored in found}
+        more = state.numbers(txn, room.state_root, [("m.room.member", user) for user in lazy])
+        found += [stored for stored in events.by_number(txn, more.values()).values() if stored.key not in known]
+    return found
+
+
+def _place(order: Order) -> str:
+    return f"t{order[0]}_{order[1]}"
+
+
+def _left(
+    txn: Transaction, question: Question, other: tuple[str, str, int], moves: dict[str, _Move], upto: Token
+) -> Iterable[RoomChanges]:
+    """The room as it was when the user left it, or the bare leave where the room itself is not here."""
+    room_id, _, num = other
+    viewer, selection = question.viewer, question.selection
+    last = events.by_number(txn, [num]).get(num)
+    room = rooms.get(txn, room_id)
+    if last is None:
+        return
+    move = moves.get(room_id)
+    was_in = move is not None and move.began == "join"
+    if room is None or last.order is None or not (was_in or visibility.standing(txn, room_id, viewer.user_id).left_at):
+        yield RoomChanges(room_id, presenting.present(txn, viewer, [last]), False, _place((0, 0)), [], False, None, [], False)
+        return
+    span = Span(room_id, question.since if was_in else None, upto, last.order)
+    shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=True)
+    senders = {stored.event.sender for stored in shown.events}
+    lazy = senders | {viewer.user_id} if selection.lazy else None
+    if selection.state_after and last.state_after is not None:
+        before = parts.full_state(txn, room, last.state_after, lazy)
+    elif was_in:
+        before = _until(txn, parts.state_between(txn, span, shown), last)
+    else:
+        before = parts.state_in_front(txn, room, shown, lazy)
+    yield RoomChanges(
+        room_id,
+        presenting.present(txn, viewer, shown.events),
+        shown.limited,
+        _place(shown.before),
+        presenting.present(txn, viewer, [stored for stored in before if selection.state(stored.event)]),
+        selection.state_after,
+        None,
+        [],
+        False,
+    )
+
+
+def _until(txn: Transaction, changed: list[Stored], last: Stored) -> list[Stored]:
+    """Of the changes of the state those that had happened when the user left: what came later is not theirs to see."""
+    if last.state_after is None:
+        return []
+    then = state.numbers(txn, last.state_after, [stored.key for stored in changed])
+    return [stored for stored in changed if then.get(stored.key) == stored.num]
+
+
+def _offered(txn: Transaction, question: Question, other: tuple[str, str, int]) -> Iterable[Offered]:
+    room_id, _, num = other
+    user = question.viewer.user_id
+    last = events.by_number(txn, [num]).get(num)
+    if last is None or last.event.sender in question.selection.ignored:
+        return
+    invitation = members.invitation(txn, room_id, user)
+    shown = invitation.stripped if invitation is not None else stripped_state(txn, room_id)
+    own = [event for event in shown if not (event.get("type") == "m.room.member" and event.get("state_key") == user)]
+    yield Offered(room_id, [*own, presenting.plain(last)])
+
+
+def _summary(txn: Transaction, room: rooms.Room, user: UserID, whole: bool) -> Summary:
+    named = state.current_of_types(txn, room.room_id, ["m.room.name", "m.room.canonical_alias"])
+    if any(stored.event.content.get(key) for stored in named.values() for key in ("name", "alias")):
+        return Summary(None, room.joined_members, room.invited_members)
+    return Summary(heroes(txn, room.room_id, user), room.joined_members, room.invited_members)
+
+
+def heroes(txn: Transaction, room_id: str, user: str) -> list[str]:
+    """The first few others in the room; who has left it, where nobody else is there."""
+    for memberships in (["join", "invite"], ["leave", "ban"]):
+        rows = txn.all(
+            "SELECT user_id FROM members WHERE room_id = :room AND membership IN :memberships AND user_id <> :user"
+            " ORDER BY position, num LIMIT :most",
+            room=room_id, memberships=memberships, user=user, most=HEROES,
+        )  # fmt: skip
+        if rows:
+            return [found for (found,) in rows]
+    return []

@@ -1,0 +1,75 @@
+"""Waiting for news: reads what changed for a device and, while there is nothing, waits until something is.
+
+spec: client-server-api#syncing
+"""
+
+from dataclasses import dataclass, replace
+
+import orjson
+
+from homeserver.clock import Clock
+from homeserver.rooms.presenting import Viewer
+from homeserver.storage import account_data, members
+from homeserver.storage.database import Database
+from homeserver.storage.transactions import Transaction
+from homeserver.sync import answer, changes
+from homeserver.sync.answer import Beside
+from homeserver.sync.beside import Sources
+from homeserver.sync.changes import Changes, Question
+from homeserver.sync.selection import Selection
+from homeserver.sync.token import SyncToken
+
+MAX_WAIT = 30 * 60.0
+
+
+@dataclass(frozen=True)
+class Poll:
+    """The long poll behind `/sync`."""
+
+    database: Database
+    clock: Clock
+    sources: Sources
+
+    async def next(self, viewer: Viewer, since: SyncToken | None, timeout: float, selection: Selection) -> bytes:
+        """The answer as JSON: at once if there is news or no token, else when there is some, at the latest after `timeout` seconds."""
+        if since is not None and viewer.device_id is not None and since.inbox:
+            await self.sources.acknowledge(viewer.user_id, viewer.device_id, since.inbox)
+        selection = replace(selection, ignored=await self.database.read(ignored, viewer.user_id))
+        rooms = await self.database.read(members.joined_rooms, viewer.user_id)
+        deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
+        while True:
+            keys = {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms}
+            with self.database.wakeups.watch(keys) as watch:
+                question = Question(replace(viewer, now=self.clock.now()), since.seen if since else None, selection)
+                found, beside, token = await self._read(question, since)
+                left = (deadline - self.clock.now()) / 1000
+                # An initial sync, and one with the whole state, never wait.
+                if since is None or selection.full_state or left <= 0 or answer.is_news(found, beside):
+                    return answer.assemble(found, beside, str(token), selection)
+                # What was read and found empty need not be read again.
+                since = token
+                if not await watch.wait(left):
+                    return answer.assemble(found, beside, str(token), selection)
+                rooms = list(found.in_rooms)
+
+    async def _read(self, question: Question, since: SyncToken | None) -> tuple[Changes, Beside, SyncToken]:
+        live = self.sources.live()
+        found, beside, inbox = await self.database.read(self._everything, question, since)
+        return found, beside, SyncToken(found.upto, live.typing, live.presence, inbox)
+
+    def _everything(self, txn: Transaction, question: Question, since: SyncToken | None) -> tuple[Changes, Beside, int]:
+        found = changes.read(txn, question, txn.token())
+        beside, inbox = self.sources.read(txn, question, since, found)
+        return found, beside, inbox
+
+
+def ignored(txn: Transaction, user_id: str) -> frozenset[str]:
+    """The users whom a user does not want to hear.  spec: client-server-api#ignoring-users"""
+    raw = account_data.get(txn, user_id, "", "m.ignored_user_list")
+    return _names(raw) if raw is not None else frozenset()
+
+
+def _names(raw: bytes) -> frozenset[str]:
+    content = orjson.loads(raw)
+    listed = content.get("ignored_users") if isinstance(content, dict) else None
+    return frozenset(listed) if isinstance(listed, dict) else frozenset()

@@ -1,0 +1,115 @@
+"""Which events and rooms a filter lets through.  Pure.  spec: client-server-api#filtering"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import orjson
+
+from homeserver.accounts.filters import EventFilter, Filter, RoomFilter
+from homeserver.events.event import Event
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 1000
+
+__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "EventFilter", "Filter", "RoomFilter", "Selection", "parse", "passes", "wants_room"]
+
+
+@lru_cache(maxsize=2000)
+def parse(raw: bytes) -> Filter:
+    """The filter of its stored JSON."""
+    return msgspec.convert(orjson.loads(raw), Filter)
+
+
+def _matches(patterns: list[str], kind: str) -> bool:
+    return any(pattern == kind or ("*" in pattern and _glob(pattern.split("*"), kind)) for pattern in patterns)
+
+
+def _glob(pieces: list[str], kind: str) -> bool:
+    """Whether `kind` has the pieces in this order, the first at its start and the last at its end; in linear time."""
+    first, *middle, last = pieces
+    if not kind.startswith(first) or len(kind) < len(first) + len(last) or not kind.endswith(last):
+        return False
+    at, end = len(first), len(kind) - len(last)
+    for piece in middle:
+        at = kind.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
+
+
+def passes(wanted: EventFilter | None, kind: str, sender: str, content: dict[str, Any] | None = None) -> bool:
+    """Whether an event of this type and sender passes."""
+    if wanted is None:
+        return True
+    if wanted.types is not None and not _matches(wanted.types, kind):
+        return False
+    if wanted.not_types and _matches(wanted.not_types, kind):
+        return False
+    if wanted.senders is not None and sender not in wanted.senders:
+        return False
+    if wanted.not_senders and sender in wanted.not_senders:
+        return False
+    return wanted.contains_url is None or wanted.contains_url == isinstance((content or {}).get("url"), str)
+
+
+def wants_room(wanted: RoomFilter | EventFilter | None, room_id: str) -> bool:
+    """Whether a filter lets anything of a room through."""
+    if wanted is None:
+        return True
+    return (wanted.rooms is None or room_id in wanted.rooms) and room_id not in (wanted.not_rooms or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What one `/sync` request wants: its filter, and the options beside it."""
+
+    filter: Filter = field(default_factory=Filter)
+    full_state: bool = False
+    state_after: bool = False
+    ignored: frozenset[str] = frozenset()
+
+    @property
+    def rooms(self) -> RoomFilter:
+        """The part of the filter about rooms."""
+        return self.filter.room or RoomFilter()
+
+    @property
+    def lazy(self) -> bool:
+        """Whether only the members that matter for the timeline are wanted."""
+        return bool(self.rooms.state is not None and self.rooms.state.lazy_load_members)
+
+    @property
+    def by_thread(self) -> bool:
+        """Whether counts are wanted for each thread."""
+        return bool(self.rooms.timeline is not None and self.rooms.timeline.unread_thread_notifications)
+
+    @property
+    def limit(self) -> int:
+        """How many events a room's timeline holds at most."""
+        timeline = self.rooms.timeline
+        return DEFAULT_LIMIT if timeline is None or timeline.limit is None else min(timeline.limit, MAX_LIMIT)
+
+    @property
+    def selective(self) -> bool:
+        """Whether some events of a timeline are not wanted."""
+        timeline = self.rooms.timeline
+        return bool(self.ignored) or (
+            timeline is not None
+            and any(
+                part is not None
+                for part in (timeline.types, timeline.not_types, timeline.senders, timeline.not_senders, timeline.contains_url)
+            )
+        )
+
+    def timeline(self, event: Event) -> bool:
+        """Whether the timeline is to have the event."""
+        if event.state_key is None and event.sender in self.ignored:
+            return False
+        return passes(self.rooms.timeline, event.type, event.sender, event.content)
+
+    def state(self, event: Event) -> bool:
+        """Whether the state is to have the event."""
+        return passes(self.rooms.state, event.type, event.sender, event.content)

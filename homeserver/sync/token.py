@@ -1,0 +1,31 @@
+"""How far a client has come: the text behind `next_batch`.  Opaque to clients, versioned by its first letter."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from homeserver.errors import InvalidParam
+from homeserver.rooms import places
+from homeserver.storage.positions import Token
+
+
+@dataclass(frozen=True, slots=True)
+class SyncToken:
+    """What was seen of the stored streams, and of those that live in memory and in the device's inbox."""
+
+    seen: Token
+    typing: int = 0
+    presence: int = 0
+    inbox: int = 0
+
+    def __str__(self) -> str:
+        return f"s{self.seen}~{self.typing}.{self.presence}.{self.inbox}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The token a client came back with; raises `InvalidParam`."""
+        seen = places.positions(text)
+        numbers = text.partition("~")[2].split(".")
+        if len(numbers) != 3 or not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
+            raise InvalidParam(f"{text!r} is not a token of this server")
+        typing, presence, inbox = (int(number) for number in numbers)
+        return cls(seen, typing, presence, inbox)
