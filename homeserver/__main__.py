@@ -1,7 +1,13 @@
 """The command line.  Says what there is to do and prints what came of it; does nothing itself."""
 
+# First: see there.
+from homeserver.eventloop import reactor
+
+# isort: split
+
 import argparse
 import getpass
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -37,6 +43,7 @@ NEXT_STEPS = """
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
+    os.umask(0o077)
     args = _parser().parse_args(argv)
     try:
         act: Callable[[Args], None] = args.act
@@ -152,7 +159,7 @@ def _start(args: Args) -> None:
         print(NEXT_STEPS.format(name=settings.server_name, url=settings.client_url, token=words, program=program, file=file), flush=True)
 
     begin_log(settings)
-    run(settings, greet)
+    run(reactor, settings, greet)
 
 
 async def _first_token(server: Server) -> str | None:
@@ -168,7 +175,7 @@ def _run(args: Args) -> None:
         print(f"{settings.server_name} listens on {', '.join(urls)}", flush=True)
 
     begin_log(settings)
-    run(settings, listening)
+    run(reactor, settings, listening)
 
 
 def _check(args: Args) -> None:
@@ -192,28 +199,32 @@ def _password(args: Args) -> str:
     return password
 
 
+def _ask(args: Args, method: str, parts: tuple[str, ...], body: dict[str, Any] | None = None) -> dict[str, Any]:
+    return command(reactor, _settings(args), method, parts, body)
+
+
 def _user_add(args: Args) -> None:
     wanted = {"username": args.name, "password": _password(args), "admin": args.admin}
-    print(f"Made {command(_settings(args), 'POST', ('users',), wanted)['user_id']}")
+    print(f"Made {_ask(args, 'POST', ('users',), wanted)['user_id']}")
 
 
 def _user_password(args: Args) -> None:
-    answer = command(_settings(args), "PUT", ("users", args.name, "password"), {"password": _password(args)})
+    answer = _ask(args, "PUT", ("users", args.name, "password"), {"password": _password(args)})
     print(f"{answer['user_id']} has a new password; all sessions are ended")
 
 
 def _user_admin(args: Args) -> None:
-    answer = command(_settings(args), "PUT", ("users", args.name, "admin"), {"admin": not args.revoke})
+    answer = _ask(args, "PUT", ("users", args.name, "admin"), {"admin": not args.revoke})
     print(f"{answer['user_id']} is {'an' if answer['admin'] else 'no'} administrator")
 
 
 def _token_new(args: Args) -> None:
     wanted = {"uses": args.uses or None, "token": args.token, "expires_in_ms": args.expires}
-    print(command(_settings(args), "POST", ("tokens",), wanted)["token"])
+    print(_ask(args, "POST", ("tokens",), wanted)["token"])
 
 
 def _token_list(args: Args) -> None:
-    for token in command(_settings(args), "GET", ("tokens",))["tokens"]:
+    for token in _ask(args, "GET", ("tokens",))["tokens"]:
         allowed = "any number of" if token["uses_allowed"] is None else token["uses_allowed"]
         until = "" if token["expires_ts"] is None else f", until {_time(token['expires_ts'])}"
         print(f"{token['token']}  {token['completed']} of {allowed} accounts made{until}")
@@ -224,7 +235,7 @@ def _time(milliseconds: int) -> str:
 
 
 def _token_revoke(args: Args) -> None:
-    command(_settings(args), "DELETE", ("tokens", args.token))
+    _ask(args, "DELETE", ("tokens", args.token))
     print("Revoked")
 
 

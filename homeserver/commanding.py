@@ -14,6 +14,7 @@ from homeserver.settings import Settings
 from homeserver.web.types import Request, Response
 
 TIMEOUT_SECONDS = 60
+Body = dict[str, Any] | None
 
 
 class CommandFailed(Exception):
@@ -33,11 +34,11 @@ class _Local(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def command(settings: Settings, method: str, parts: tuple[str, ...], body: dict[str, Any] | None = None) -> dict[str, Any]:
+def command(reactor: Any, settings: Settings, method: str, parts: tuple[str, ...], body: Body = None) -> dict[str, Any]:
     """The answer to a command; raises `CommandFailed`, or `CannotStart` when there is neither server nor database."""
     path = "/".join((PREFIX, *(quote(part, safe="") for part in parts)))
     content = b"" if body is None else json.dumps(body).encode()
-    status, raw = _ask_running(settings, method, path, content) or _ask_here(settings, method, path, content)
+    status, raw = _ask_running(settings, method, path, content) or _ask_here(reactor, settings, method, path, content)
     answer: dict[str, Any] = json.loads(raw)
     if status != 200:
         raise CommandFailed(str(answer.get("error", "The command failed")))
@@ -60,12 +61,12 @@ def _ask_running(settings: Settings, method: str, path: str, content: bytes) -> 
         connection.close()
 
 
-def _ask_here(settings: Settings, method: str, path: str, content: bytes) -> tuple[int, bytes]:
+def _ask_here(reactor: Any, settings: Settings, method: str, path: str, content: bytes) -> tuple[int, bytes]:
     answers: list[Response] = []
 
     async def ask(server: Server) -> None:
         answers.append(await server.commands.respond(Request(method, path, body=content)))
 
-    once(settings, ask)
+    once(reactor, settings, ask)
     body = answers[0].body
     return answers[0].status, body if isinstance(body, bytes) else b"{}"

@@ -1,17 +1,13 @@
-"""The process: event loop, log, signals, a server from start to stop.  Knows no command line."""
+"""The process: log, signals, a server from start to stop.  Knows no command line."""
 
-import asyncio
 import gc
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import uvloop
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.main import installReactor
 from twisted.logger import Logger
 
 from homeserver import log as logs
@@ -38,16 +34,6 @@ def command_socket(settings: Settings) -> Path:
     return settings.data_dir.absolute() / COMMAND_SOCKET
 
 
-def new_reactor() -> Any:
-    """Twisted's reactor on uvloop's event loop, installed for this process."""
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
-    reactor: Any = AsyncioSelectorReactor(loop)
-    install: Any = installReactor
-    install(reactor)
-    return reactor
-
-
 def begin_log(settings: Settings) -> None:
     """Send the log where the settings say."""
     chosen = settings.logging
@@ -56,7 +42,7 @@ def begin_log(settings: Settings) -> None:
     logs.begin(logs.Log(stream, chosen.format, chosen.level))
 
 
-def run(settings: Settings, started: Callable[[Server, list[str]], Awaitable[None]]) -> None:
+def run(reactor: Any, settings: Settings, started: Callable[[Server, list[str]], Awaitable[None]]) -> None:
     """Run a server until SIGTERM or SIGINT.  `started` is called when it listens.  Raises `CannotStart`."""
 
     async def serve(server: Server) -> None:
@@ -67,16 +53,15 @@ def run(settings: Settings, started: Callable[[Server, list[str]], Awaitable[Non
         log.info("{name} listens on {urls}", name=server.identity.name, urls=", ".join(urls))
         await started(server, urls)
 
-    _within_reactor(settings, serve, stays=True)
+    _within_reactor(reactor, settings, serve, stays=True)
 
 
-def once(settings: Settings, work: Callable[[Server], Awaitable[None]]) -> None:
+def once(reactor: Any, settings: Settings, work: Callable[[Server], Awaitable[None]]) -> None:
     """Do `work` with a server that does not listen.  Raises `CannotStart`, and what `work` raises."""
-    _within_reactor(settings, work, stays=False)
+    _within_reactor(reactor, settings, work, stays=False)
 
 
-def _within_reactor(settings: Settings, work: Callable[[Server], Awaitable[None]], *, stays: bool) -> None:
-    reactor = new_reactor()
+def _within_reactor(reactor: Any, settings: Settings, work: Callable[[Server], Awaitable[None]], *, stays: bool) -> None:
     failed: list[Exception] = []
     servers: list[Server] = []
 
