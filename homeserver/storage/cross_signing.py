@@ -67,12 +67,12 @@ def remove(txn: Transaction, user_id: str, usages: Iterable[str] = USAGES) -> No
 
 def sign(txn: Transaction, signature: Signature) -> bool:
     """Store a signature; False if it is there already."""
-    return 0 < txn.run(
+    return txn.run(
         "INSERT INTO key_signatures (target_user, target_id, signer, key_id, signature) VALUES (:user, :id, :signer, :key, :signature)"
         " ON CONFLICT (target_user, target_id, signer, key_id) DO UPDATE SET signature = excluded.signature"
         " WHERE key_signatures.signature <> excluded.signature",
         user=signature.target_user, id=signature.target_id, signer=signature.signer, key=signature.key_id, signature=signature.signature,
-    )  # fmt: skip
+    ) > 0  # fmt: skip
 
 
 def signatures(txn: Transaction, target_users: Iterable[str], signer: str | None) -> list[Signature]:

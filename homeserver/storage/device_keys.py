@@ -20,17 +20,17 @@ class RemoteDevice:
 
 def put(txn: Transaction, user_id: str, device_id: str, keys: bytes) -> bool:
     """Store the identity keys of a local device; False if they are the same as before."""
-    return 0 < txn.run(
+    return txn.run(
         "INSERT INTO device_keys (user_id, device_id, keys) VALUES (:user, :device, :keys)"
         " ON CONFLICT (user_id, device_id) DO UPDATE SET keys = excluded.keys WHERE device_keys.keys <> excluded.keys",
         user=user_id, device=device_id, keys=keys,
-    )  # fmt: skip
+    ) > 0  # fmt: skip
 
 
 def get(txn: Transaction, user_id: str, device_id: str) -> dict[str, Any] | None:
     """The identity keys of one device."""
     raw = txn.value("SELECT keys FROM device_keys WHERE user_id = :user AND device_id = :device", user=user_id, device=device_id)
-    return None if raw is None else orjson.loads(bytes(raw))  # type: ignore[no-any-return]
+    return None if raw is None else orjson.loads(bytes(raw))
 
 
 def of_users(txn: Transaction, user_ids: Iterable[str]) -> dict[str, dict[str, tuple[bytes | None, str | None]]]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from homeserver.events.identifiers import ServerName
 from homeserver.storage import members
 from homeserver.storage.database import Transaction
 
@@ -123,13 +124,13 @@ def came_and_went(txn: Transaction, viewer: str, low: int, high: int) -> tuple[s
 
 def _changed_twice(txn: Transaction, room_id: str, user_id: str, low: int, high: int) -> bool:
     # A join and a new name right after it look like a new name alone in `members`.
-    return 1 < int(
+    return int(
         txn.value(
             "SELECT COUNT(*) FROM state_changes WHERE room_id = :room AND position > :low AND position <= :high"
             " AND type = 'm.room.member' AND state_key = :user",
             room=room_id, low=low, high=high, user=user_id,
         )
-    )  # fmt: skip
+    ) > 1  # fmt: skip
 
 
 def own_rooms(txn: Transaction, viewer: str, low: int, high: int) -> tuple[set[str], set[str]]:
@@ -151,6 +152,18 @@ def joined_members(txn: Transaction, room_ids: Collection[str]) -> set[str]:
     if not room_ids:
         return set()
     rows = txn.all("SELECT DISTINCT user_id FROM members WHERE room_id IN :rooms AND membership = 'join'", rooms=list(room_ids))
+    return {user for (user,) in rows}
+
+
+def gone_members(txn: Transaction, room_ids: Collection[str], low: int, high: int) -> set[str]:
+    """Everybody who left one of these rooms in `low < position <= high`."""
+    if not room_ids:
+        return set()
+    rows = txn.all(
+        "SELECT DISTINCT user_id FROM members WHERE room_id IN :rooms AND membership IN ('leave', 'ban')"
+        " AND position > :low AND position <= :high",
+        rooms=list(room_ids), low=low, high=high,
+    )  # fmt: skip
     return {user for (user,) in rows}
 
 
@@ -182,7 +195,8 @@ def heard(txn: Transaction, user_id: str, stream_id: int | None, *, stale: bool)
     """An update of a remote list came in.  `stale`: it does not fit what is known; else the list is now at `stream_id`."""
     txn.run(
         "INSERT INTO remote_device_lists (user_id, stream_id, stale, generation) VALUES (:user, :stream, 1, 1)"
-        " ON CONFLICT (user_id) DO UPDATE SET stream_id = excluded.stream_id, stale = :stale, generation = remote_device_lists.generation + 1",
+        " ON CONFLICT (user_id) DO UPDATE SET stream_id = excluded.stream_id, stale = :stale,"
+        " generation = remote_device_lists.generation + 1",
         user=user_id, stream=stream_id, stale=int(stale),
     )  # fmt: skip
 
@@ -212,7 +226,7 @@ def unfollow(txn: Transaction, room_id: str, user_id: str | None = None) -> list
     """A remote user, or all local ones, left a room: forget the lists of those whose servers no longer tell us of changes."""
     who = "members.user_id = :user" if user_id is not None else "members.membership = 'join' AND members.local = 0"
     rows = txn.all(
-        "DELETE FROM remote_device_lists WHERE user_id IN (SELECT members.user_id FROM members WHERE members.room_id = :room AND " + who + ")"
+        f"DELETE FROM remote_device_lists WHERE user_id IN (SELECT members.user_id FROM members WHERE members.room_id = :room AND {who})"
         " AND NOT EXISTS (SELECT 1 FROM members JOIN rooms ON rooms.room_id = members.room_id AND rooms.departed = 0"
         " WHERE members.user_id = remote_device_lists.user_id AND members.membership = 'join' AND members.room_id <> :room)"
         " RETURNING user_id",
@@ -224,3 +238,17 @@ def unfollow(txn: Transaction, room_id: str, user_id: str | None = None) -> list
         txn.run("DELETE FROM cross_signing_keys WHERE user_id IN :users", users=gone)
         txn.run("DELETE FROM device_list_changes WHERE user_id IN :users", users=gone)
     return gone
+
+
+def new_followers(txn: Transaction, room_id: str, user_id: str) -> list[ServerName]:
+    """Other servers in this room that share no other room with the local user, if the user has just joined it."""
+    joined = txn.one("SELECT previous, server FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+    if joined is None or joined[0] == "join":
+        return []
+    rows = txn.all(
+        "SELECT server FROM room_servers WHERE room_id = :room AND joined > 0 AND server <> :mine AND server NOT IN"
+        " (SELECT room_servers.server FROM members JOIN room_servers ON room_servers.room_id = members.room_id AND room_servers.joined > 0"
+        " WHERE members.user_id = :user AND members.membership = 'join' AND members.room_id <> :room)",
+        room=room_id, user=user_id, mine=joined[1],
+    )  # fmt: skip
+    return [ServerName(server) for (server,) in rows]

@@ -78,10 +78,10 @@ def set_auth_data(txn: Transaction, user_id: str, version: int, auth_data: bytes
 def delete(txn: Transaction, user_id: str, version: int) -> bool:
     """Remove a version with its sessions; False if there never was one.  To delete it again is well, too."""
     txn.run("DELETE FROM key_backup_sessions WHERE user_id = :user AND version = :version", user=user_id, version=version)
-    return 0 < txn.run(
+    return txn.run(
         "UPDATE key_backups SET deleted = 1, sessions = 0, auth_data = :none WHERE user_id = :user AND version = :version",
         none=b"{}", user=user_id, version=version,
-    )  # fmt: skip
+    ) > 0  # fmt: skip
 
 
 def delete_all(txn: Transaction, user_id: str) -> None:
@@ -109,7 +109,7 @@ _SESSION = (
 
 
 def _sessions(rows: Iterable[tuple[str, str, int, int, int, bytes]]) -> list[Session]:
-    return [Session(room, session, index, forwarded, bool(verified), bytes(data)) for room, session, index, forwarded, verified, data in rows]
+    return [Session(room, session, index, hops, bool(verified), bytes(data)) for room, session, index, hops, verified, data in rows]
 
 
 def in_room(txn: Transaction, user_id: str, version: int, room_id: str, session_ids: Sequence[str] | None = None) -> list[Session]:
@@ -117,8 +117,11 @@ def in_room(txn: Transaction, user_id: str, version: int, room_id: str, session_
     if session_ids is None:
         return _sessions(txn.all(_SESSION + " AND room_id = :room ORDER BY session_id", user=user_id, version=version, room=room_id))
     return _sessions(
-        txn.all(_SESSION + " AND room_id = :room AND session_id IN :ids", user=user_id, version=version, room=room_id, ids=list(session_ids))
-    )
+        txn.all(
+            _SESSION + " AND room_id = :room AND session_id IN :ids",
+            user=user_id, version=version, room=room_id, ids=list(session_ids),
+        )
+    )  # fmt: skip
 
 
 def page(txn: Transaction, user_id: str, version: int, after: tuple[str, str], limit: int) -> list[Session]:

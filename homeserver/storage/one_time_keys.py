@@ -42,11 +42,11 @@ def held(txn: Transaction, user_id: str, device_id: str, key_ids: Iterable[str])
 
 def add(txn: Transaction, user_id: str, device_id: str, keys: Iterable[Key]) -> None:
     """Store new keys, behind those of earlier uploads."""
-    batch = 1 + int(
-        txn.value(
-            "SELECT COALESCE(MAX(batch), 0) FROM one_time_keys WHERE user_id = :user AND device_id = :device", user=user_id, device=device_id
-        )
-    )
+    last = txn.value(
+        "SELECT COALESCE(MAX(batch), 0) FROM one_time_keys WHERE user_id = :user AND device_id = :device",
+        user=user_id, device=device_id,
+    )  # fmt: skip
+    batch = 1 + int(last)
     txn.run(
         "DELETE FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 1 AND batch < :batch",
         user=user_id, device=device_id, batch=batch - KEPT_BATCHES,

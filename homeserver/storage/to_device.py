@@ -12,11 +12,11 @@ MOST_OF_ONE_SENDER = 5000  # messages of one sender that wait for one device
 def seen(txn: Transaction, origin: str, sender: str, txn_id: str, now: int) -> bool:
     """Whether that transaction was carried out before; from now on it was.  `origin` is '' for local devices."""
     txn.run("DELETE FROM to_device_seen WHERE ts < :old", old=now - KEPT_MS)
-    return 0 == txn.run(
+    return txn.run(
         "INSERT INTO to_device_seen (origin, sender, txn_id, ts) VALUES (:origin, :sender, :txn, :now)"
         " ON CONFLICT (origin, sender, txn_id) DO NOTHING",
         origin=origin, sender=sender, txn=txn_id, now=now,
-    )  # fmt: skip
+    ) == 0  # fmt: skip
 
 
 def deliver(txn: Transaction, sender: str, user_id: str, messages: Mapping[str, bytes], now: int) -> None:
