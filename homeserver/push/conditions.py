@@ -41,11 +41,11 @@ class Reader:
     user_id: str
     display_name: str | None = None
 
-    def meant(self, text: Any) -> Any:
-        """`text` of a predefined rule with the user's name in the place for it."""
-        if text == USER:
+    def meant(self, value: Any) -> Any:
+        """The `value` of a predefined rule, with the user's name in the place for it."""
+        if value == USER:
             return self.user_id
-        return self.user_id[1:].partition(":")[0] if text == LOCALPART else text
+        return self.user_id[1:].partition(":")[0] if value == LOCALPART else value
 
 
 Judge = Callable[[Scene, Reader], bool | None]
@@ -116,7 +116,7 @@ def event_match(condition: Mapping[str, Any]) -> Judge:
         if not isinstance(value, str):
             return False
         if fixed is None and where != BODY:
-            return value == reader.meant(pattern)
+            return bool(value == reader.meant(pattern))
         glob = fixed or _literal(reader.meant(pattern))
         return glob.is_within(value) if where == BODY else glob.is_whole(value)
 
@@ -223,4 +223,5 @@ CONDITIONS: dict[str, Callable[[Mapping[str, Any]], Judge]] = {
 
 def compiled(condition: Mapping[str, Any]) -> Judge:
     """The condition as a function; one of an unknown kind never holds."""
-    return CONDITIONS.get(str(condition.get("kind")), lambda _condition: _never)(condition)
+    make = CONDITIONS.get(str(condition.get("kind")))
+    return make(condition) if make else _never

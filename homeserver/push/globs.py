@@ -84,22 +84,16 @@ def words(text: str, limit: int) -> list[str]:
     return [word for word in found if len(word) <= MAX_WORD][:limit]
 
 
-def keyword(pattern: str) -> str | None:
-    """A word that each text with a match of `pattern` within it has among its `words`; None when there is no such word.
+def keywords(pattern: str) -> tuple[str, str] | None:
+    """A word, and another or "", that each text with a match of `pattern` within it has among its `words`; None where there are none.
 
-    The longest ASCII word that stands free in the pattern, else some other character of it.
+    The longest ASCII words that stand free in the pattern, else some other characters of it.
     """
     pattern = pattern.lower()
-    free = [
-        match[0]
-        for match in _WORD.finditer(pattern)
-        if not _wild(pattern[match.start() - 1 : match.start()]) and not _wild(pattern[match.end() : match.end() + 1]) and len(match[0]) <= MAX_WORD
-    ]
-    if free:
-        return max(free, key=len)
-    other = _SYMBOL.search(pattern)
-    return other[0] if other else None
+    free = {match[0] for match in _WORD.finditer(pattern) if _stands_free(pattern, match) and len(match[0]) <= MAX_WORD}
+    chosen = sorted(free, key=lambda word: (-len(word), word)) or list(dict.fromkeys(_SYMBOL.findall(pattern)))
+    return (chosen[0], chosen[1] if len(chosen) > 1 else "") if chosen else None
 
 
-def _wild(character: str) -> bool:
-    return character in ("*", "?")
+def _stands_free(pattern: str, word: re.Match[str]) -> bool:
+    return pattern[word.start() - 1 : word.start()] not in ("*", "?") and pattern[word.end() : word.end() + 1] not in ("*", "?")

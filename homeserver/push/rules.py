@@ -37,11 +37,14 @@ class Rule:
 
     def shown(self, reader: Reader) -> dict[str, Any]:
         """The rule as clients see it."""
-        shown: dict[str, Any] = {"rule_id": self.rule_id, "default": self.default, "enabled": self.enabled, "actions": list(self.actions)}
+        shown: dict[str, Any] = {"rule_id": self.rule_id, "default": self.default, "enabled": self.enabled}
+        shown["actions"] = list(self.actions)
         if self.kind == "content":
             shown["pattern"] = reader.meant(self.pattern)
         elif self.kind in ("override", "underride"):
-            shown["conditions"] = [{name: reader.meant(value) if self.default else value for name, value in one.items()} for one in self.conditions]
+            shown["conditions"] = [
+                {name: reader.meant(value) if self.default else value for name, value in one.items()} for one in self.conditions
+            ]
         return shown
 
     def stored(self) -> dict[str, Any]:
@@ -136,8 +139,9 @@ class Ruleset:
     def _alter(self, rule: Rule, change: Change) -> "Ruleset":
         if rule.default:
             old = self.changed.get(rule.rule_id, Change())
-            new = Change(old.enabled if change.enabled is None else change.enabled, old.actions if change.actions is None else change.actions)
-            return replace(self, changed={**self.changed, rule.rule_id: new})
+            enabled = old.enabled if change.enabled is None else change.enabled
+            actions = old.actions if change.actions is None else change.actions
+            return replace(self, changed={**self.changed, rule.rule_id: Change(enabled, actions)})
         altered = _altered(rule, change)
         return replace(self, own={**self.own, rule.kind: tuple(altered if one is rule else one for one in self.own[rule.kind])})
 
@@ -167,9 +171,8 @@ def load(raw: bytes) -> Ruleset:
 
 
 def _own(kind: str, rule: Mapping[str, Any]) -> Rule:
-    return Rule(
-        kind, rule["rule_id"], tuple(rule["actions"]), tuple(rule.get("conditions", ())), rule.get("pattern"), False, rule.get("enabled", True)
-    )
+    conditions, enabled = tuple(rule.get("conditions", ())), rule.get("enabled", True)
+    return Rule(kind, rule["rule_id"], tuple(rule["actions"]), conditions, rule.get("pattern"), False, enabled)
 
 
 def _altered(rule: Rule, change: Change) -> Rule:

@@ -12,7 +12,6 @@ from homeserver.events.notable import POLL_END, POLL_START
 from homeserver.push import defaults, globs
 from homeserver.push.conditions import ABSENT, BODY, COMPARISON, OPERATORS, UNKNOWN, Judge, Path, Reader, Scene
 from homeserver.push.conditions import compiled as condition_of
-from homeserver.push.conditions import path as path_of
 from homeserver.push.defaults import LOCALPART, TEXTUAL, USER
 from homeserver.push.rules import NO_RULES, Rule, Ruleset
 
@@ -29,11 +28,20 @@ SILENT = Effect(False, False)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The rule that decided and what it wants; `rule_id` is None when no rule matched."""
+    """The rule that decided and what it wants; `rule` is None when none matched."""
 
     effect: Effect
-    rule_id: str | None = None
-    actions: tuple[Any, ...] = ()
+    rule: Rule | None = None
+
+    @property
+    def rule_id(self) -> str | None:
+        """The id of the rule that decided."""
+        return self.rule.rule_id if self.rule else None
+
+    @property
+    def actions(self) -> tuple[Any, ...]:
+        """What the rule wants."""
+        return self.rule.actions if self.rule else ()
 
     @property
     def tweaks(self) -> dict[str, Any]:
@@ -68,7 +76,8 @@ class Tried:
 
 def _effect(actions: Iterable[Any]) -> Effect:
     notify = "notify" in actions
-    highlight = any(isinstance(action, dict) and action.get("set_tweak") == "highlight" and action.get("value", True) is True for action in actions)
+    tweaks = [action for action in actions if isinstance(action, dict) and action.get("set_tweak") == "highlight"]
+    highlight = any(tweak.get("value", True) is True for tweak in tweaks)
     return Effect(notify, notify and highlight)
 
 
@@ -92,8 +101,8 @@ class Compiled:
     """Rooms that some rule names."""
     any_room: bool
     """Whether a rule may mean any room by a pattern."""
-    keywords: frozenset[str]
-    """Words of which a text must have one to be matched by a rule about texts; "*" stands for any text."""
+    keywords: frozenset[tuple[str, str]]
+    """Words of which a text must have one pair to be matched by a rule about texts; "*" stands for any text."""
     _thresholds: tuple[tuple[str, int], ...]
     _outlooks: dict[Any, "Outlook"] = field(default_factory=dict, compare=False, repr=False)
 
@@ -105,7 +114,7 @@ class Compiled:
             if intended and tried.rule.rule_id in TEXTUAL:
                 continue
             if tried.judge(scene, reader):
-                return Verdict(tried.effect, tried.rule.rule_id, tried.rule.actions)
+                return Verdict(tried.effect, tried.rule)
         return NO_VERDICT
 
     def outlook(self, room_id: str, members: int, senders_here: bool) -> "Outlook":
@@ -137,12 +146,12 @@ def compiled(ruleset: Ruleset) -> Compiled:
     )
 
 
-def _keyword(condition: Mapping[str, Any]) -> Iterable[str]:
+def _keyword(condition: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if condition.get("key") != "content.body":
         return
     pattern = condition.get("pattern", condition.get("value"))
     if isinstance(pattern, str) and pattern not in (USER, LOCALPART, "@room"):
-        yield globs.keyword(pattern) or "*"
+        yield globs.keywords(pattern) or ("*", "")
 
 
 def _threshold(condition: Mapping[str, Any]) -> Iterable[tuple[str, int]]:

@@ -45,8 +45,8 @@ class Statement:
 @lru_cache(maxsize=8192)
 def spell(sql: str, engine: str) -> Statement:
     """The statement for that engine."""
-    plain = tuple(found[3] for found in _IN.finditer(sql) if not found[1])
-    rows = tuple(found[3] for found in _IN.finditer(sql) if found[1])
+    plain = tuple(dict.fromkeys(found[3] for found in _IN.finditer(sql) if not found[1]))
+    rows = tuple(dict.fromkeys(found[3] for found in _IN.finditer(sql) if found[1]))
     words = frozenset(_WORD.findall(sql))
     waits = _LOCK.search(sql) is not None
     text = _sqlite(sql) if engine == SQLITE else _postgres(sql)

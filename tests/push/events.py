@@ -12,7 +12,9 @@ from homeserver.push.conditions import Occasion
 ROOM, ALICE, BOB = RoomID("!room:a"), UserID("@alice:a"), UserID("@bob:a")
 
 
-def event(kind: str = "m.room.message", content: dict[str, Any] | None = None, *, sender: str = ALICE, state_key: str | None = None) -> Event:
+def event(
+    kind: str = "m.room.message", content: dict[str, Any] | None = None, *, sender: str = ALICE, state_key: str | None = None
+) -> Event:
     """An event as it would be read from the database."""
     content = {"msgtype": "m.text", "body": "hello"} if content is None else content
     body = {"type": kind, "content": content, "sender": sender, "origin_server_ts": 1}

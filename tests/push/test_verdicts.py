@@ -52,7 +52,9 @@ OWN_CONDITION = st.one_of(
 )  # fmt: skip
 ACTIONS = st.sampled_from([(), ("notify",), ("notify", {"set_tweak": "highlight"}), ("dont_notify",)])
 OWN = st.one_of(
-    st.builds(Rule, st.sampled_from(["override", "underride"]), st.sampled_from("abc"), ACTIONS, st.lists(OWN_CONDITION, max_size=2).map(tuple)),
+    st.builds(
+        Rule, st.sampled_from(["override", "underride"]), st.sampled_from("abc"), ACTIONS, st.lists(OWN_CONDITION, max_size=2).map(tuple)
+    ),
     st.builds(Rule, st.just("room"), st.sampled_from([ROOM, "!other:a"]), ACTIONS),
     st.builds(Rule, st.just("sender"), st.sampled_from([ALICE, BOB]), ACTIONS),
 )

@@ -1,0 +1,39 @@
+"""Changing a user's push rules as an act, and showing them.  Decides nothing itself: `push.rules` does."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from homeserver.push import rules, verdicts
+from homeserver.push.rules import NO_RULES, Ruleset
+from homeserver.storage import push_rules
+from homeserver.storage.push_rules import Words
+from homeserver.storage.transactions import Transaction
+
+
+def of_user(txn: Transaction, user_id: str) -> Ruleset:
+    """The rules of a user."""
+    found = push_rules.get(txn, user_id)
+    return rules.load(found[1]) if found else NO_RULES
+
+
+def shown(txn: Transaction, user_id: str) -> dict[str, Any]:
+    """The content of the user's `m.push_rules`."""
+    return of_user(txn, user_id).shown(user_id)
+
+
+def shown_if_changed(txn: Transaction, user_id: str, ranges: Iterable[tuple[int, int]]) -> dict[str, Any] | None:
+    """The content of `m.push_rules` if it changed within the stream intervals `(low, high]`, for an incremental sync."""
+    return shown(txn, user_id) if any(push_rules.changed(txn, user_id, low, high) for low, high in ranges) else None
+
+
+def edit(txn: Transaction, user_id: str, change: Callable[[Ruleset], Ruleset]) -> None:
+    """Change the rules of a user; their syncs are woken.  Raises what `change` raises."""
+    found = push_rules.lock(txn, user_id)
+    old = rules.load(found[1]) if found else NO_RULES
+    new = change(old)
+    push_rules.put(txn, user_id, new.dump(), keywords(new))
+
+
+def keywords(ruleset: Ruleset) -> frozenset[Words]:
+    """The words by which messages find this user."""
+    return verdicts.compiled(ruleset).keywords

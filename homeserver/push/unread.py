@@ -1,0 +1,148 @@
+"""What each accepted event does to what is unread: numbers within threads, rows for the few whom it concerns in person.
+
+Runs inside the transaction that writes the event.  Costs the same however many members the room has: users are found by
+what the event mentions, never the other way round.  `docs/architecture.md`, "Counts".
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from homeserver.events import notable as worth
+from homeserver.events.event import Event
+from homeserver.events.identifiers import ServerName, UserID
+from homeserver.events.power import Power
+from homeserver.push import defaults, globs, reading, threads, verdicts
+from homeserver.push.conditions import Occasion, Reader
+from homeserver.push.verdicts import Verdict
+from homeserver.storage import members, notable, push_rules, state
+from homeserver.storage.events import Stored
+from homeserver.storage.notable import MAIN, ROOM, Mark, Spot
+from homeserver.storage.rooms import Room
+from homeserver.storage.transactions import Transaction
+
+MAX_WORDS = 1000  # of a message; what follows mentions nobody
+MAX_MENTIONED = 200  # users for whom one event gets rows
+
+CREATE, LEVELS = ("m.room.create", ""), ("m.room.power_levels", "")
+PERSONAL = frozenset({defaults.USER_MENTION, defaults.DISPLAY_NAME, defaults.USER_NAME})
+REASONS = {
+    "m.room.tombstone": verdicts.TOMBSTONE, "m.call.invite": verdicts.CALL, worth.POLL_START: verdicts.POLL, worth.POLL_END: verdicts.POLL,
+}  # fmt: skip
+_ROOM_TEXT = globs.compiled("@room")
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What is unread by the users of the server `name`."""
+
+    name: ServerName
+
+    def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
+        """An event was accepted: `room` is as it is with it."""
+        event = stored.event
+        assert stored.order is not None
+        txn.wake("push")
+        if event.type == "m.room.member":
+            self._member(txn, room, stored)
+            return
+        if event.redacts is not None:
+            notable.drop_redacted(txn, room.room_id, event.redacts)
+        counted = stored.notable is not None
+        thread = threads.thread_of(txn, event) if counted else worth.thread_root(event.content) or MAIN
+        if counted and thread != MAIN:
+            notable.add_to_thread(txn, stored, thread)
+        reason = concerns_all(txn, room, stored)
+        if reason:
+            notable.add_room_highlight(txn, room.room_id, Spot(stored.num, thread, stored.order, counted, reason=reason))
+        self._concerns_some(txn, room, stored, thread)
+        if event.sender.domain == self.name:
+            self._read_by_sender(txn, room, stored, thread)
+
+    def _member(self, txn: Transaction, room: Room, stored: Stored) -> None:
+        """A local user came, went or changed names."""
+        user = UserID(stored.event.state_key or "")
+        member = members.get(txn, room.room_id, user) if user.domain == self.name else None
+        if member is None or member.num != stored.num:
+            return
+        if member.membership != "join":
+            push_rules.set_member_words(txn, room.room_id, user, [])
+            notable.forget(txn, user, room.room_id)
+            return
+        names = (user.localpart, member.display_name)
+        push_rules.set_member_words(txn, room.room_id, user, [words for name in names if name and (words := globs.keywords(name))])
+        assert stored.order is not None
+        if ROOM not in notable.marks(txn, user, [room.room_id]).get(room.room_id, {}):
+            mark = Mark(stored.order, room.notable, notable.threads_total(txn, room.room_id))
+            notable.put_mark(txn, user, room.room_id, ROOM, mark)
+
+    def _read_by_sender(self, txn: Transaction, room: Room, stored: Stored, thread: str) -> None:
+        event = stored.event
+        if event.state_key is not None or event.redacts is not None or (stored.notable is None and worth.relation(event.content)[1]):
+            return
+        assert stored.order is not None
+        if thread == MAIN:
+            notable.mark_own_event(txn, event.sender, room.room_id, stored.order, room.notable)
+        else:
+            notable.move(txn, event.sender, room.room_id, thread, stored.order)
+
+    def _concerns_some(self, txn: Transaction, room: Room, stored: Stored, thread: str) -> None:
+        event = stored.event
+        concerned = self._candidates(txn, event) - {event.sender}
+        if not concerned:
+            return
+        names = notable.local_names(txn, room.room_id, concerned)
+        occasion = Occasion(event, room.joined_members, lambda key: may_notify(txn, room, stored, key))
+        assert stored.order is not None
+        for user, own in reading.rules_of(txn, names).items():
+            verdict = own.judge(occasion, Reader(user, names[user]))
+            if is_personal(verdict):
+                notify, highlight = verdict.effect
+                spot = Spot(stored.num, thread, stored.order, stored.notable is not None, notify, highlight)
+                notable.add_highlight(txn, user, room.room_id, spot)
+
+    def _candidates(self, txn: Transaction, event: Event) -> set[str]:
+        """Local users whom the event may mean, as far as can be told without looking at their rules."""
+        found = set(self._mentioned(event))
+        body = event.content.get("body")
+        if isinstance(body, str):
+            found.update(push_rules.users_with_words(txn, event.room_id, globs.words(body, MAX_WORDS), MAX_MENTIONED))
+        return found
+
+    def _mentioned(self, event: Event) -> Collection[str]:
+        mentions = event.content.get("m.mentions")
+        users = mentions.get("user_ids") if isinstance(mentions, dict) else None
+        if not isinstance(users, list):
+            return ()
+        ours = ":" + self.name
+        return [user for user in users if isinstance(user, str) and user.endswith(ours) and "\0" not in user][:MAX_MENTIONED]
+
+
+def is_personal(verdict: Verdict) -> bool:
+    """Whether the rule that decided is one that not all members have, about what the event says or whom it mentions."""
+    rule = verdict.rule
+    return rule is not None and (rule.rule_id in PERSONAL or (not rule.default and rule.kind in ("override", "content", "underride")))
+
+
+def concerns_all(txn: Transaction, room: Room, stored: Stored) -> int:
+    """Why an event concerns all members alike, or 0."""
+    event, content = stored.event, stored.event.content
+    if str(content.get("msgtype")).lower() == "m.notice":
+        return 0
+    if "m.mentions" in content:
+        mentions = content["m.mentions"]
+        if isinstance(mentions, dict) and mentions.get("room") is True and may_notify(txn, room, stored, "room"):
+            return verdicts.ROOM_MENTION
+    elif _says_room(content.get("body")) and may_notify(txn, room, stored, "room"):
+        return verdicts.ROOM_TEXT
+    return REASONS.get(event.type.lower(), 0) if stored.notable is not None else 0
+
+
+def _says_room(body: object) -> bool:
+    return isinstance(body, str) and "@room" in body.lower() and _ROOM_TEXT.is_within(body)
+
+
+def may_notify(txn: Transaction, room: Room, stored: Stored, key: str) -> bool:
+    """Whether the sender of an event had the power to notify `key`.  spec: client-server-api#mroompower_levels"""
+    view = state.view(txn, stored.state_before or room.state_root, [CREATE, LEVELS])
+    power = Power(room.version, view.get(CREATE), view.get(LEVELS))
+    return power.of(stored.event.sender) >= power.notification(key)
