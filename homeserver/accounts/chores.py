@@ -43,8 +43,15 @@ class Chores:
         accounts.post_chore(txn, user_id, chore, self.clock.now())
         txn.on_commit(self.resume)
 
+    def start(self) -> None:
+        """Take up what waited when the server stopped."""
+        self.resume()
+
+    async def stop(self) -> None:
+        """What is not done stays in the table."""
+
     def resume(self) -> None:
-        """Do what waits; call it at start-up."""
+        """Do what waits."""
         self._turn.asked = True
         if not self._turn.running:
             self._turn.running = True

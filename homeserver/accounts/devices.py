@@ -39,10 +39,11 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long access tokens live, in ms: with a refresh token, and without (None: for ever)."""
+    """How long tokens live, in ms (None: for ever): access tokens with a refresh token and without, unused refresh tokens."""
 
     refreshable: int | None = 60 * 60 * 1000
     plain: int | None = None
+    unused: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ class Devices:
     def _refresh(self, txn: Transaction, refresh_hash: bytes) -> Issued:
         pair = tokens.by_refresh(txn, refresh_hash)
         account = accounts.get(txn, pair.user_id) if pair else None
-        if pair is None or account is None or account.deactivated:
+        stale = pair is not None and self.lifetimes.unused is not None and self.clock.now() >= pair.created_ts + self.lifetimes.unused
+        if pair is None or account is None or account.deactivated or stale:
             raise UnknownToken("This refresh token is not valid, or was used before", soft_logout=False)
         if account.locked:
             raise Refused(401, "M_USER_LOCKED", "This account is locked", soft_logout=True)

@@ -168,24 +168,6 @@ def create(txn: Transaction, user: NewUser, now: int) -> None:
         profiles.put(txn, user.user_id, "displayname", orjson.dumps(name))
 
 
-def set_admin(txn: Transaction, user_id: str, admin: bool) -> None:
-    """Make somebody an administrator, or end that; raises `NotFound`.  A running server notices within seconds."""
-    if not accounts.set_admin(txn, user_id, admin):
-        raise _nobody(user_id)
-
-
-def set_password(txn: Transaction, user_id: str, password_hash: str, *, log_out: bool = True) -> None:
-    """Give somebody a new password and, by default, end all sessions; raises `NotFound`.  Devices stay, a login revives them."""
-    if not accounts.set_password(txn, user_id, password_hash):
-        raise _nobody(user_id)
-    if log_out:
-        tokens.remove_of_user(txn, user_id)
-
-
-def _nobody(user_id: str) -> NotFound:
-    return NotFound(f"There is no account {user_id}")
-
-
 def new_token(
     txn: Transaction, now: int, *, token: str | None = None, uses: int | None = 1, expires_ts: int | None = None
 ) -> RegistrationToken:

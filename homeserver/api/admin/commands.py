@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from homeserver.accounts import passwords, registration, usernames
+from homeserver.accounts.closing import Closing
 from homeserver.accounts.passwords import Passwords
 from homeserver.accounts.registration import NewUser
 from homeserver.clock import Clock
@@ -53,11 +54,20 @@ class NewToken(msgspec.Struct):
 class Commands:
     """The commands `user` and `token`."""
 
-    database: Database
+    closing: Closing
     identity: Identity
-    clock: Clock
     passwords: Passwords
     min_length: int
+
+    @property
+    def database(self) -> Database:
+        """Where accounts are kept."""
+        return self.closing.database
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.closing.devices.clock
 
     @post(f"{PREFIX}/users")
     async def add_user(self, body: Wanted) -> dict[str, Any]:
@@ -71,14 +81,14 @@ class Commands:
     async def set_password(self, username: str, body: Password) -> dict[str, Any]:
         """Give somebody a new password, and end their sessions."""
         user_id = self._user(username)
-        await self.database.write(registration.set_password, user_id, await self._hash(body.password))
+        await self.closing.set_password(user_id, await self._hash(body.password), None, None)
         return {"user_id": user_id}
 
     @put(f"{PREFIX}/users/{{username}}/admin")
     async def set_admin(self, username: str, body: Admin) -> dict[str, Any]:
         """Make somebody an administrator, or end that."""
         user_id = self._user(username)
-        await self.database.write(registration.set_admin, user_id, body.admin)
+        await self.closing.make_admin(user_id, body.admin)
         return {"user_id": user_id, "admin": body.admin}
 
     @post(f"{PREFIX}/tokens")
