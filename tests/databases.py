@@ -2,8 +2,8 @@
 
 `fresh` gives a `Database` without threads: what its `read` and `write` return has happened already.  SQLite: a copy of a
 migrated template in memory.  PostgreSQL: a database that is used again and again; each use is one long transaction,
-rolled back at the end, in which commits are savepoints.  `empty` is for tests of threads, processes and crashes: the
-address of a real database, not migrated.
+rolled back at the end, in which commits are savepoints.  `migrated` and `empty` are for tests of threads, processes and
+crashes: the addresses of real databases.
 """
 
 import itertools
@@ -59,6 +59,24 @@ def empty(engine: str, folder: Any) -> Iterator[str]:
         return
     name = f"empty_{os.getpid()}_{next(_numbers)}"
     cluster().sql(f"CREATE DATABASE {name}")
+    try:
+        yield cluster().dsn(name)
+    finally:
+        cluster().sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def migrated(engine: str, folder: Any) -> Iterator[str]:
+    """The address of a migrated database, for `opening.open_database`; a file goes to `folder`."""
+    if engine == "sqlite":
+        path = os.path.join(folder, f"{next(_numbers)}.db")
+        connection = sqlite.connect(path, writes=True)
+        _sqlite_template().backup(connection)
+        connection.close()
+        yield path
+        return
+    name = f"migrated_{os.getpid()}_{next(_numbers)}"
+    cluster().sql(f"CREATE DATABASE {name} TEMPLATE {_postgres_template()}")
     try:
         yield cluster().dsn(name)
     finally:

@@ -38,6 +38,7 @@ SETTINGS = {
     "logging_collector": "off",
     "log_min_messages": "fatal",
     "jit": "off",
+    "deadlock_timeout": "50ms",
 }
 STARTING = 60.0  # seconds
 

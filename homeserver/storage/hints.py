@@ -7,7 +7,7 @@ import logging
 import os
 import select
 from collections.abc import Callable, Iterable, Iterator
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import orjson
@@ -21,7 +21,8 @@ from homeserver.storage.wakeups import EVERYTHING
 log = logging.getLogger(__name__)
 CHANNEL = "homeserver_committed"
 LARGEST = 7000  # bytes; PostgreSQL takes 8000
-LOOK = 2.0  # seconds
+LOOK = 2.0  # seconds between looks at the table
+AGAIN = 1.0  # seconds before connecting again
 OTHERS = """
     SELECT writer, count, until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM writers WHERE writer <> %s
 """
@@ -49,7 +50,8 @@ class Hints:
         self._dsn, self._writer, self._heard = dsn, writer, heard
         self._lock = Lock()
         self._token, self._keys = Token(), list[str]()
-        self._waiting = self._stopped = False
+        self._waiting = False
+        self._stopped = Event()
         self._seen = Token()  # what the table showed the last time
         self._known = Token()  # what hints have told, or looking has
         self.company = True  # whether other processes are about; assumed until the first look
@@ -70,36 +72,34 @@ class Hints:
 
     def stop(self) -> None:
         """End; what has not been told is found by those who look."""
-        self._stopped = True
+        self._stopped.set()
         os.write(self._wake, b".")
         self._thread.join()
         os.close(self._receive)
         os.close(self._wake)
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopped.is_set():
             try:
                 connection = connect(self._dsn)
             except DatabaseError:
-                self._pause()
+                self._stopped.wait(AGAIN)
                 continue
             try:
                 self._serve(connection)
             except psycopg2.Error:
                 log.warning("The connection for hints between processes was lost; connecting again")
-                self._pause()
+                self._stopped.wait(AGAIN)
             finally:
                 connection.close()
-
-    def _pause(self) -> None:
-        select.select([], [], [], 0 if self._stopped else 1.0)
 
     def _serve(self, connection: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET synchronous_commit = off; LISTEN {CHANNEL}")
+            self._send(cursor)  # so that the others know of this process at once
             self._look(cursor)
             self._heard(self._known, [EVERYTHING])  # nothing was heard while there was no connection
-            while not self._stopped:
+            while not self._stopped.is_set():
                 ready = select.select([connection, self._receive], [], [], LOOK)[0]
                 if self._receive in ready:
                     os.read(self._receive, 4096)

@@ -1,17 +1,14 @@
 """From a line of configuration to an open, migrated database.  The one place that knows both engines."""
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from homeserver.clock import Clock
 from homeserver.storage import sqlite
 from homeserver.storage.database import Database, Inline
 from homeserver.storage.hints import Hints
-from homeserver.storage.links import Link, Unavailable
+from homeserver.storage.links import Link
 from homeserver.storage.memory import Memory
 from homeserver.storage.migrations import directory, load, migrate
 from homeserver.storage.positions import Horizon, Token
@@ -45,7 +42,7 @@ def open_database(where: str, reactor: Any, *, memory: int = MEMORY, readers: in
 def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int = POOL) -> Database:
     """Open and migrate a PostgreSQL database, which other processes may use, too."""
     link = Postgres(dsn)
-    migrate(link, load(directory()))
+    _migrate(link)
     stream = LeasedStream()
     reading = [Postgres(dsn) for _ in range(readers)]
     database = _threads(link, stream, reading, reactor, memory, idle=RENEWAL)
@@ -70,9 +67,9 @@ def inline(link: Link, stream: Stream, reactor: Any, *, memory: int = MEMORY) ->
 
 
 def _file(path: str, reactor: Any, memory: int, readers: int) -> Database:
-    _claim(path)
-    link = SQLite(sqlite.connect(path, writes=True))
-    migrate(link, load(directory()))
+    claim = sqlite.claim(path)
+    link = SQLite(sqlite.connect(path, writes=True), claim=claim)
+    _migrate(link)
     return _threads(link, Stream(), [SQLite(sqlite.connect(path, writes=False)) for _ in range(readers)], reactor, memory)
 
 
@@ -87,15 +84,12 @@ def _threads(link: Link, stream: Stream, reading: Sequence[Link], reactor: Any, 
     )
 
 
-def _claim(path: str) -> None:
-    """Refuse a second process: SQLite would let it in, our counts of positions would not agree."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _migrate(link: Link) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise Unavailable(f"{path} is in use by another process of this server") from None
+        migrate(link, load(directory()))
+    except BaseException:
+        link.close()
+        raise
 
 
 def template() -> sqlite3.Connection:

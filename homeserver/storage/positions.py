@@ -12,7 +12,7 @@ from homeserver.events.errors import Malformed
 
 SHIFT = 40
 LARGEST = (1 << SHIFT) - 1
-_TEXT = re.compile(r"p1_((?:[0-9a-f]{1,6}\.[0-9a-f]{1,10})(?:-[0-9a-f]{1,6}\.[0-9a-f]{1,10}){0,1023})?")
+_TEXT = re.compile(r"p1_((?:[0-9a-f]{1,5}\.[0-9a-f]{1,10})(?:-[0-9a-f]{1,5}\.[0-9a-f]{1,10}){0,1023})?")
 
 
 def position(writer: int, count: int) -> int:

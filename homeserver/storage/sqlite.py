@@ -1,12 +1,14 @@
 """A connection to SQLite.  Knows no table."""
 
+import fcntl
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from homeserver.storage import dialect
 from homeserver.storage.dialect import Statement, spell
-from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row
+from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row, Unavailable
 
 SETTINGS = (
     "PRAGMA foreign_keys = OFF",
@@ -43,13 +45,28 @@ def connect(path: str, *, writes: bool) -> sqlite3.Connection:
     return connection
 
 
+def claim(path: str) -> IO[bytes]:
+    """Keep other processes off the file until this is closed: SQLite would let them in, our counts of positions would not agree."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = open(f"{path}-lock", "ab")  # noqa: SIM115 - held as long as the database is open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise Unavailable(f"{path} is in use by another process of this server") from None
+    return file
+
+
 class SQLite:
-    """A link to SQLite.  `shared` means that reads and writes go through this one connection."""
+    """A link to SQLite.
+
+    `shared` means that reads and writes go through this one connection; `claim` is let go of when it closes.
+    """
 
     engine = dialect.SQLITE
 
-    def __init__(self, connection: sqlite3.Connection, *, shared: bool = False) -> None:
-        self._connection, self._shared = connection, shared
+    def __init__(self, connection: sqlite3.Connection, *, shared: bool = False, claim: IO[bytes] | None = None) -> None:
+        self._connection, self._shared, self._claim = connection, shared, claim
         self._execute = connection.execute
         self._wanted = self._marked = False
         self.statements = 0
@@ -144,6 +161,8 @@ class SQLite:
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
+        if self._claim is not None:
+            self._claim.close()
 
     def _statement(self, sql: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
         statement: Statement = spell(sql, dialect.SQLITE)
