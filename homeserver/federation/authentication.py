@@ -50,8 +50,8 @@ class Credentials:
 def parse(header: str) -> list[Credentials]:
     """The credentials in an Authorization header, which may be several headers joined by commas; raises `Malformed`."""
     starts = list(_SCHEME.finditer(header))
-    ends = [found.start() for found in starts[1:]] + [len(header)]
-    return [_credentials(header[found.end() : end]) for found, end in list(zip(starts, ends, strict=True))[:MOST_HEADERS]]
+    ends = [*(found.start() for found in starts[1:]), len(header)]
+    return [_credentials(header[found.end() : end]) for found, end in list(zip(starts, ends, strict=False))[:MOST_HEADERS]]
 
 
 def _credentials(text: str) -> Credentials:
