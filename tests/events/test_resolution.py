@@ -1,0 +1,271 @@
+"""State resolution: the laws, the attacks it is made against, and what differs between its versions."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeserver.events import resolution, rules, versions
+from homeserver.events.errors import Denied
+from homeserver.events.identifiers import EventID
+from tests.events.rooms import ALICE, BOB, CAROL, DAVE, EVE, Room, resolve
+
+EVERY = list(versions.VERSIONS)
+SECOND = EVERY[1:]
+PEOPLE = [ALICE, BOB, CAROL, DAVE, EVE]
+
+
+def settled(version, **levels):
+    users = {BOB: 50, CAROL: 50} if version == "12" else {ALICE: 100, BOB: 50, CAROL: 50}
+    room = Room(version).settled(users=users, **levels)
+    for user in (BOB, CAROL, DAVE):
+        room.join(user)
+    return room
+
+
+def power_of(room, state, user):
+    return rules.power(room.version, state).of(user)
+
+
+# --- laws
+
+ACTS = [
+    lambda room, who, whom: room.name(who, f"{who}'s room"),
+    lambda room, who, whom: room.ban(who, whom),
+    lambda room, who, whom: room.kick(who, whom),
+    lambda room, who, whom: room.invite(who, whom),
+    lambda room, who, whom: room.join(who),
+    lambda room, who, whom: room.leave(who),
+    lambda room, who, whom: room.send(who, "m.room.join_rules", {"join_rule": "invite"}, ""),
+    lambda room, who, whom: room.levels(who, users={**({} if room.version.privileged_creators else {ALICE: 100}), whom: 30}),
+    lambda room, who, whom: room.send(who, "my.state", {"by": who}, who),
+    lambda room, who, whom: setattr(room, "now", room.now - 5000),
+]
+histories = st.lists(st.tuples(st.sampled_from(ACTS), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)), max_size=5)
+
+
+def forks(version, plans):
+    """Servers that each go their own way from a common past."""
+    common = settled(version)
+    views = []
+    for plan in plans:
+        view = common.fork()
+        for act, who, whom in plan:
+            try:
+                act(view, who, whom)
+            except Denied:
+                continue
+        views.append(view)
+    return views
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(EVERY), st.lists(histories, min_size=2, max_size=3))
+def test_neither_order_nor_repetition_matters(version, plans):
+    views = forks(version, plans)
+    result = resolve(*views)
+    for shuffled in itertools.permutations(views):
+        assert resolve(*shuffled) == result
+    assert resolve(*views, views[0]) == result
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(EVERY), histories)
+def test_one_state_and_equal_states_resolve_to_themselves(version, plan):
+    (view,) = forks(version, [plan])
+    assert resolve(view) == resolve(view, view.fork()) == view.state
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SECOND), st.lists(histories, min_size=2, max_size=3))
+def test_what_all_agree_on_stays_and_nothing_is_invented(version, plans):
+    views = forks(version, plans)
+    result = resolve(*views)
+    for key in {key for view in views for key in view.state}:
+        values = {view.state.get(key) for view in views}
+        if len(values) == 1:
+            assert result[key] in values
+    assert all(one.key == key for key, one in result.items())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SECOND), st.lists(histories, min_size=2, max_size=3))
+def test_an_index_of_auth_chains_changes_nothing(version, plans):
+    views = forks(version, plans)
+    events = views[0].events
+
+    def chain(ids):
+        seen, stack = set(), list(ids)
+        while stack:
+            event_id = stack.pop()
+            if event_id not in seen:
+                seen.add(event_id)
+                stack.extend(events[event_id].auth_events)
+        return seen
+
+    def difference(sets):
+        chains = [chain(ids) for ids in sets]
+        return set.union(*chains) - set.intersection(*chains)
+
+    found = resolution.resolve(
+        views[0].version, [view.ids for view in views], lambda ids: {i: events[i] for i in ids}, lambda _: False, difference
+    )
+    assert {key: events[event_id] for key, event_id in found.items()} == resolve(*views)
+
+
+# --- what it is made for
+
+@pytest.mark.parametrize("version", SECOND)
+def test_a_ban_beats_what_the_banned_did_meanwhile(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.ban(ALICE, BOB)
+    theirs.name(BOB, "Bob was here")
+    theirs.kick(BOB, DAVE)
+    state = resolve(ours, theirs)
+    assert state["m.room.member", BOB].membership == "ban"
+    assert ("m.room.name", "") not in state
+    assert state["m.room.member", DAVE].membership == "join"
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_a_demotion_beats_what_the_demoted_did_meanwhile(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.levels(ALICE, users={**({} if version == "12" else {ALICE: 100}), CAROL: 50})
+    theirs.name(BOB, "Bob was here")
+    state = resolve(ours, theirs)
+    assert power_of(ours, state, BOB) == 0 and ("m.room.name", "") not in state
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_old_timestamps_do_not_help(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.ban(ALICE, BOB)
+    theirs.now -= 10**9
+    theirs.name(BOB, "Bob was here, long ago")
+    assert ("m.room.name", "") not in resolve(ours, theirs)
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_of_two_names_the_later_one_on_newer_levels_wins(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.name(BOB, "first")
+    theirs.now += 500
+    theirs.name(CAROL, "second")
+    assert resolve(ours, theirs)["m.room.name", ""].content == {"name": "second"}
+    ours.levels(ALICE, **{**ours.state[rules.POWER_LEVELS].content, "ban": 60})
+    ours.now -= 100_000
+    ours.name(BOB, "on newer levels, though with an older clock")
+    assert resolve(ours, theirs)["m.room.name", ""].sender == BOB
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_closing_the_room_beats_joins_that_come_with_it(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.send(ALICE, "m.room.join_rules", {"join_rule": "invite"}, "")
+    theirs.join(EVE)
+    assert ("m.room.member", EVE) not in resolve(ours, theirs)
+
+
+@pytest.mark.parametrize("version", EVERY)
+def test_people_who_joined_on_either_side_are_both_in(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.join(EVE)
+    theirs.leave(DAVE)
+    state = resolve(ours, theirs)
+    assert state["m.room.member", EVE].membership == "join"
+    assert state["m.room.member", DAVE].membership == "leave"
+
+
+def test_in_version_1_the_deepest_allowed_event_wins():
+    ours = settled("1")
+    theirs = ours.fork()
+    ours.name(BOB, "low")
+    theirs.say(CAROL)
+    theirs.name(CAROL, "high")
+    theirs.name(CAROL, "highest")
+    assert resolve(ours, theirs)["m.room.name", ""].content == {"name": "highest"}
+    theirs.say(DAVE)
+    theirs.pretend("m.room.name", "", {"name": "not allowed"}, DAVE)
+    assert resolve(ours, theirs)["m.room.name", ""].content == {"name": "low"}
+
+
+def test_version_12_replays_from_nothing_where_version_11_starts_from_what_is_agreed():
+    """A state that forgot who is banned: what is agreed on (the join) does not authorise by itself.  spec: rooms/v12#state-resolution"""
+    for version in ("11", "12"):
+        ours = settled(version)
+        theirs = ours.fork()
+        ours.levels(ALICE, **{**ours.state[rules.POWER_LEVELS].content, "ban": 60})
+        ours.name(ALICE, "ours")
+        theirs.name(BOB, "theirs")
+        state = resolve(ours, theirs)
+        assert state[rules.POWER_LEVELS].content["ban"] == 60
+        assert state["m.room.name", ""].content == {"name": "ours"}
+
+
+def test_the_conflicted_subgraph_holds_the_paths_between_conflicted_events():
+    room = settled("12")
+    first = room.state[rules.POWER_LEVELS]
+    middle = room.levels(ALICE, **{**first.content, "ban": 60})
+    last = room.levels(ALICE, **{**first.content, "ban": 70})
+    side = room.name(ALICE, "beside")
+    pool = resolution.Pool(lambda ids: {event_id: room.events[event_id] for event_id in ids})
+    graph = resolution.conflicted_subgraph({first.event_id, last.event_id}, pool)
+    assert {first.event_id, middle.event_id, last.event_id} <= graph
+    assert side.event_id not in graph and room.state["m.room.member", BOB].event_id not in graph
+
+
+# --- attacks on the resolution itself
+
+@pytest.mark.parametrize("version", EVERY)
+def test_events_nobody_has_are_no_reason_to_fail(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.name(ALICE, "ours")
+    theirs.name(BOB, "theirs")
+    missing = {**theirs.ids, ("m.room.topic", ""): EventID("$missing"), ("m.room.name", ""): EventID("$gone")}
+    found = resolution.resolve(
+        ours.version, [ours.ids, missing], lambda ids: {i: ours.events[i] for i in ids if i in ours.events}, lambda _: False
+    )
+    assert found["m.room.name", ""] == ours.state["m.room.name", ""].event_id
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_rejected_events_authorise_nothing(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    promoted = theirs.levels(ALICE, users={**({} if version == "12" else {ALICE: 100}), DAVE: 90})
+    theirs.ban(DAVE, BOB)
+    ours.name(ALICE, "x")
+    found = resolution.resolve(
+        ours.version, [ours.ids, theirs.ids], lambda ids: {i: ours.events[i] for i in ids}, lambda i: i == promoted.event_id
+    )
+    assert ours.events[found["m.room.member", BOB]].membership == "join"
+
+
+def test_auth_events_in_a_circle_end():
+    ours = settled("2")
+    theirs = ours.fork()
+    a, b = ours.name(ALICE, "a"), theirs.name(BOB, "b")
+    levels = ours.levels(ALICE, **{**ours.state[rules.POWER_LEVELS].content, "ban": 70})
+    for one, other in ((a, b), (b, a), (levels, a)):
+        ours.events[one.event_id] = one.replace(auth_events=(*one.auth_events, other.event_id, levels.event_id))
+    ours.events[a.event_id] = ours.events[a.event_id].replace(type="m.room.power_levels", state_key="")
+    assert resolve(ours, theirs) == resolve(theirs, ours)
+
+
+def test_a_long_fork_is_resolved_in_a_blink():
+    ours = settled("12")
+    theirs = ours.fork()
+    for number in range(300):
+        ours.send(ALICE, "my.state", {}, str(number))
+        theirs.send(BOB, "my.state", {}, str(number))
+    ours.ban(ALICE, BOB)
+    state = resolve(ours, theirs)
+    assert all(state["my.state", str(number)].sender == ALICE for number in range(300))
