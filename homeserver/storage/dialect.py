@@ -19,7 +19,7 @@ _PIECE = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|::|:([A-Za-z_]\w*)")
 _IN = re.compile(r"(\((?:[^()]*,[^()]*)\)\s+)?\b(NOT\s+)?IN\s+:([A-Za-z_]\w*)", re.IGNORECASE)
 _LOCK = re.compile(r"\s+FOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|SHARE)(?:\s+OF\s+\w+)?(?:\s+(?:NOWAIT|SKIP\s+LOCKED))?\s*$", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_VALUES = re.compile(r"\bVALUES\s*(\([^()]*\))(?=\s*(?:ON\s+CONFLICT|$))", re.IGNORECASE)
+_VALUES = re.compile(r"\bVALUES\s*(\((?:%\(\w+\)s|[^()])*\))(?=\s*(?:ON\s+CONFLICT|$))", re.IGNORECASE)
 _UPSERT = re.compile(
     r"INSERT\s+INTO\s+\w+\s*\(([^()]*)\)\s*VALUES\s*\(([^()]*)\)\s*ON\s+CONFLICT\s*\(([^()]*)\)\s*DO\s+UPDATE", re.IGNORECASE
 )
