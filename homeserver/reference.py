@@ -15,9 +15,12 @@ from twisted.internet.task import Clock as StillClock
 
 from homeserver import folder, typed_yaml
 from homeserver.clock import Clock
+from homeserver.composition.ground import Given
 from homeserver.events.identifiers import ServerName
+from homeserver.federation.failures import Unreachable
+from homeserver.federation.transport import Answer, Outgoing, Stream
 from homeserver.identity import Identity, generate_key
-from homeserver.server import Given, build
+from homeserver.server import build
 from homeserver.settings import DEFAULT_RATES, Settings
 from homeserver.storage.opening import open_database
 from homeserver.units import Secret
@@ -151,10 +154,22 @@ def endpoints_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+class _Nowhere:
+    """A network without anybody: documents need none."""
+
+    async def request(self, outgoing: Outgoing) -> Answer:
+        """Reaches nobody."""
+        raise Unreachable(outgoing.who, "there is no network")
+
+    async def stream(self, outgoing: Outgoing) -> Stream:
+        """Reaches nobody."""
+        raise Unreachable(outgoing.who, "there is no network")
+
+
 def _endpoints() -> Iterator[Endpoint]:
     """The endpoints of a server that has everything switched on."""
     name, still = ServerName.parse("example.org"), StillClock()
-    given = Given(open_database(":memory:", still), None, Clock(still), Identity(name, generate_key()))
+    given = Given(open_database(":memory:", still), _Nowhere(), Clock(still), Identity(name, generate_key()))
     older = tuple(path for others in OLDER.values() for path in others)
     seen = set()
     for endpoint in build(Settings(server_name=name), still, given).router.endpoints():

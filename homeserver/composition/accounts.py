@@ -1,0 +1,99 @@
+"""Accounts: who somebody is, how they log in, what they keep here."""
+
+from dataclasses import dataclass
+
+from homeserver.accounts.account_data import AccountData
+from homeserver.accounts.bridges import Bridges
+from homeserver.accounts.callers import Callers
+from homeserver.accounts.chores import Chores
+from homeserver.accounts.closing import Closing
+from homeserver.accounts.devices import Devices, Lifetimes
+from homeserver.accounts.gate import AGREEABLE, Gate
+from homeserver.accounts.in_rooms import InRooms
+from homeserver.accounts.interactive import EMAIL, PASSWORD, TOKEN
+from homeserver.accounts.mail import Smtp
+from homeserver.accounts.passwords import Cost, Passwords
+from homeserver.accounts.profiles import TELL_ROOMS, Elsewhere, Profiles
+from homeserver.accounts.proofs import EmailProof, PasswordProof, TokenProof
+from homeserver.accounts.registration import Registration
+from homeserver.accounts.short_tokens import ShortTokens
+from homeserver.accounts.threepids import Threepids
+from homeserver.api.admin.commands import Commands
+from homeserver.api.client.account import AccountKeeping, Addresses
+from homeserver.api.client.account_data import AccountDataPages
+from homeserver.api.client.auth_pages import LoginPage, MailPages, StagePages
+from homeserver.api.client.devices import DeviceList
+from homeserver.api.client.filters import Filters
+from homeserver.api.client.login import LoggingIn, LoginTokens
+from homeserver.api.client.moderation import Moderation
+from homeserver.api.client.openid import OpenID
+from homeserver.api.client.profile import ProfilePages
+from homeserver.api.client.register import Registering, RegistrationProofs, SharedSecret
+from homeserver.api.client.session import Session
+from homeserver.api.client.tags import Tags
+from homeserver.api.server.profile import OpenIDInfo, ProfileQueries
+from homeserver.composition.ground import Ground, Service
+from homeserver.composition.rooms import Rooms
+from homeserver.periodic import Periodic
+
+SIGHTINGS_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What others need of accounts."""
+
+    callers: Callers
+    devices: Devices
+    profiles: Profiles
+    account_data: AccountData
+    operator: Commands
+    endpoints: tuple[object, ...]
+    services: tuple[Service, ...]
+
+
+def compose(ground: Ground, rooms: Rooms, bridges: Bridges, elsewhere: Elsewhere) -> Accounts:
+    """Make them.  `elsewhere` asks other servers for their users' profiles."""
+    settings, database, clock, limits, name = ground.settings, ground.database, ground.clock, ground.limits, ground.identity.name
+    cost = Cost(settings.passwords.hash_time, settings.passwords.hash_memory // 1024, 1)
+    passwords = Passwords(cost, ground.offload)
+    proof = PasswordProof(database, passwords, limits, name)
+    post = Smtp(settings.email, ground.reactor) if settings.email else None
+    address_book = Threepids(database, clock, name, settings.client_url, post)
+    invited = TokenProof(database, clock)
+    stages = {PASSWORD: proof.stage, TOKEN: invited.stage, EMAIL: EmailProof(address_book).stage, **AGREEABLE}
+    gate = Gate(database, clock, stages)
+    callers = Callers(database, clock, bridges)
+    lifetimes = Lifetimes(settings.sessions.access_token_lifetime, None, settings.sessions.refresh_token_lifetime)
+    devices = Devices(database, clock, callers.memory, lifetimes)
+    registration = Registration(database, devices, bridges, settings)
+    short_tokens = ShortTokens(database, clock)
+    chores = Chores(database, clock, {TELL_ROOMS: InRooms(database, rooms.timeline).tell})
+    profiles = Profiles(database, name, chores, elsewhere)
+    closing = Closing(database, devices, chores)
+    account_data = AccountData(database)
+    endpoints = (
+        Registering(registration, gate, passwords, callers, limits),
+        RegistrationProofs(registration, invited, address_book, limits),
+        SharedSecret(registration, passwords),
+        LoggingIn(settings, devices, proof, short_tokens, bridges),
+        LoginTokens(settings, short_tokens, gate),
+        StagePages(gate, settings),
+        MailPages(address_book),
+        LoginPage(),
+        Session(devices),
+        DeviceList(devices, gate),
+        AccountKeeping(settings, gate, passwords, closing),
+        Addresses(address_book, gate, limits),
+        Moderation(closing, name),
+        ProfilePages(profiles),
+        ProfileQueries(profiles),
+        AccountDataPages(account_data),
+        Tags(account_data),
+        Filters(database),
+        OpenID(short_tokens, name),
+        OpenIDInfo(short_tokens),
+    )
+    operator = Commands(closing, ground.identity, passwords, settings.passwords.min_length)
+    services = (chores, Periodic(clock, SIGHTINGS_SECONDS, lambda: callers.sightings.write(database)))
+    return Accounts(callers, devices, profiles, account_data, operator, endpoints, services)

@@ -1,0 +1,41 @@
+"""Other servers: whom we ask and who asks us."""
+
+from dataclasses import dataclass
+from random import SystemRandom
+
+from homeserver.api.server.keys import Keys, OwnDocument
+from homeserver.api.server.version import Version
+from homeserver.composition.ground import Ground
+from homeserver.events.identifiers import ServerName
+from homeserver.federation.authentication import Admission, Authentication
+from homeserver.federation.backoff import Backoff
+from homeserver.federation.conversation import Conversation
+from homeserver.federation.keyring import Keyring
+from homeserver.federation.peers import Peers
+
+
+@dataclass(frozen=True)
+class Federation:
+    """What others need of it."""
+
+    peers: Peers
+    keyring: Keyring
+    backoff: Backoff
+    authentication: Authentication
+    endpoints: tuple[object, ...]
+
+
+def compose(ground: Ground) -> Federation:
+    """Make it."""
+    settings, identity, clock = ground.settings.federation, ground.identity, ground.clock
+    admission = Admission.of(settings.allowed_servers if settings.enabled else (), settings.denied_servers)
+    backoff = Backoff(ground.database, clock, SystemRandom(), settings.max_retry_delay)
+    peers = Peers(Conversation(identity, ground.transport, backoff, admission))
+    notaries = [ServerName.parse(name) for name in settings.trusted_notaries]
+    keyring = Keyring(identity, ground.database, peers, notaries, clock)
+    own = OwnDocument(identity, clock, ground.settings.keys.validity)
+    endpoints = (
+        Keys(identity, clock, own, keyring, admission),
+        Version(),
+    )
+    return Federation(peers, keyring, backoff, Authentication(identity, keyring, backoff, admission), endpoints)
