@@ -23,11 +23,14 @@ class Template(Struct):
 
 
 class Joined(Struct):
-    """The answer of send_join: the state before the join, and what it rests on.  `event`: the join, where they signed it, too."""
+    """The answer of send_join: the state before the join, and what it rests on.
+
+    `event`: the join as they signed it, too; empty where they did not.
+    """
 
     state: Events
     auth_chain: Events
-    event: Raw | None = None
+    event: Raw = Raw()
     members_omitted: bool = False
     servers_in_room: Names | None = None
 

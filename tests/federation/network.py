@@ -6,7 +6,6 @@ from random import Random
 from typing import Any, TypeVar
 
 import orjson
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as FakeReactor
 from twisted.python.failure import Failure
 
@@ -19,7 +18,7 @@ from homeserver.federation.authentication import Admission, Authentication
 from homeserver.federation.backoff import Backoff
 from homeserver.federation.conversation import Conversation
 from homeserver.federation.deferring import start
-from homeserver.federation.failures import Unreachable
+from homeserver.federation.failures import TimedOut, Unreachable
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
 from homeserver.federation.transport import Answer, Outgoing, Stream
@@ -110,7 +109,8 @@ class Network:
         name = str(outgoing.destination)
         self.log.append(f"{name} {outgoing.method} {outgoing.path}")
         if name in self.holes:
-            await self.clock.timeout(Deferred(), outgoing.timeout)
+            await self.clock.sleep(outgoing.timeout)
+            raise TimedOut(name, "hole")
         if name in self.answers and name not in self.down:
             return self.answers[name](outgoing)
         if name in self.down or name not in self.members:
