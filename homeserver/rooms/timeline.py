@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden, NotFound
@@ -64,12 +65,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What another server answered when a local user joined through it: all verified, nothing believed yet."""
+    """The join of a local user through another server, and what was believed of that server's answer.
 
-    version: RoomVersion
+    `known` are events of the room that come with it, each after those that it cites; `state` is the state before the join.
+    """
+
     event: Event
-    state: Sequence[Event]
-    auth: Sequence[Event]
+    create: Event
+    known: Sequence[Event]
+    state: Sequence[EventID]
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,13 @@ class Timeline:
         return self.entrance.enter(txn, room, decision)
 
     def _complete(self, txn: Transaction, room: Room, draft: Draft, now: int) -> Event:
+        data, view = self._fill(txn, room, draft, now)
+        event = events_core.read(room.version, self.identity.sign_event(room.version, data))
+        rules.check(event, view)
+        return event
+
+    def _fill(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[dict[str, Any], dict[tuple[str, str], Event]]:
+        """The hashed PDU of a draft at the end of a room, and what of the state decides about it."""
         keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, draft.content)
         view = state.view(txn, room.state_root, keys)
         cited = [event for key, event in view.items() if key[0] != "m.room.create" or not room.version.room_id_is_create_hash]
@@ -190,9 +201,7 @@ class Timeline:
             min(max((head.depth for head in heads), default=0) + 1, MAX_DEPTH),
             now,
         )
-        event = events_core.read(room.version, self.identity.sign_event(room.version, data))
-        rules.check(event, view)
-        return event
+        return data, view
 
     def _destinations(self, txn: Transaction, room: Room, event: Event) -> bytes | None:
         """The servers that get the event: those in the room before it, and that of whom a membership is about."""
@@ -227,6 +236,18 @@ class Timeline:
         if room is None or room.departed:
             raise Forbidden(f"{draft.sender} is not in room {room_id}")
         return self._complete(txn, room, draft, now)
+
+    async def template(self, room_id: str, draft: Draft) -> dict[str, Any]:
+        """The PDU that a user of another server would have to sign to do this; raises `Denied` when the rules refuse it."""
+        return await self.database.read(self._template, room_id, draft, self.clock.now())
+
+    def _template(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> dict[str, Any]:
+        room = rooms.get(txn, room_id)
+        if room is None or room.departed:
+            raise NotFound(f"This server is not in room {room_id}")
+        data, view = self._fill(txn, room, draft, now)
+        rules.check(events_core.read(room.version, {**data, "signatures": {}}), view)
+        return data
 
     # --- what comes from other servers ------------------------------------------------------------------
 
@@ -356,20 +377,27 @@ class Timeline:
             usable[event.event_id] = stored
         return usable
 
+    def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> None:
+        """Write as outliers what was checked already."""
+        here = events.numbers(txn, room.room_id, [event.event_id for event in known])
+        for event in known:
+            if event.event_id not in here:
+                events.add(txn, Stored(event, txn.number(), Status.OUTLIER, None, None, None, None, None, None, None))
+
     def _begin(self, txn: Transaction, beginning: Beginning) -> EventID:
         event = beginning.event
         room = rooms.lock(txn, event.room_id)
         if room is not None and not room.departed:
-            self._outliers(txn, room.room_id, [*beginning.auth, *beginning.state, event])
-            outcome = self._accept(txn, event, [other.event_id for other in beginning.state], False)
+            # Somebody else here joined meanwhile: the event enters the room that there is.
+            self._outliers(txn, room.room_id, [*beginning.known, event])
+            outcome = self._accept(txn, event, beginning.state, False)
             assert outcome is not None
             return outcome.stored.event.event_id
         if room is None:
-            create = next((other for other in (*beginning.state, *beginning.auth) if other.type == "m.room.create"), event)
-            room = self._empty(create)
+            room = self._empty(beginning.create)
             rooms.add(txn, room)
-        self._outliers(txn, room.room_id, [*beginning.auth, *beginning.state])
-        root = self._given(txn, room, [other.event_id for other in beginning.state])
+        self._remember(txn, room, beginning.known)
+        root = self._given(txn, room, beginning.state)
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         rules.check(event, state.view(txn, root, keys))
         # The state is new here, not a change: nobody was in the room to see it change.

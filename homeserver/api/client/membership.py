@@ -1,0 +1,164 @@
+"""Getting into rooms and out of them.  spec: client-server-api#room-membership"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from homeserver.directory.aliases import Aliases
+from homeserver.errors import BadJSON, InvalidParam, Refused
+from homeserver.events.errors import Malformed
+from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
+from homeserver.membership.invites import Invites
+from homeserver.membership.joins import Joins
+from homeserver.membership.knocks import Knocks
+from homeserver.membership.leaves import Leaves
+from homeserver.web.callers import Caller
+from homeserver.web.routes import post
+
+Reason = Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class Via(msgspec.Struct):
+    """Servers to ask; `server_name` is the older name of `via`."""
+
+    via: list[str] = []
+    server_name: list[str] = []
+
+    @property
+    def servers(self) -> list[ServerName]:
+        """Those that are server names."""
+        found = []
+        for text in [*self.via, *self.server_name]:
+            try:
+                found.append(ServerName.parse(text))
+            except Malformed:
+                continue
+        return found
+
+
+class Why(msgspec.Struct):
+    """A membership change of one's own, with its reason."""
+
+    reason: Reason | None = None
+    third_party_signed: dict[str, Any] | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What of it goes into the event."""
+        return {} if self.reason is None else {"reason": self.reason}
+
+
+class About(msgspec.Struct):
+    """A membership change of somebody else."""
+
+    user_id: str
+    reason: Reason | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What of it goes into the event."""
+        return {} if self.reason is None else {"reason": self.reason}
+
+
+class Invited(msgspec.Struct):
+    """Whom to invite: a user, or an address that nobody here can look up."""
+
+    user_id: str | None = None
+    reason: Reason | None = None
+    id_server: str | None = None
+    medium: str | None = None
+    address: str | None = None
+
+
+class Entered(msgspec.Struct):
+    """The room that was joined or knocked at."""
+
+    room_id: str
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Join, knock, invite, leave, kick, ban, unban, forget."""
+
+    joins: Joins
+    knocks: Knocks
+    invites: Invites
+    leaves: Leaves
+    aliases: Aliases
+
+    @post("/_matrix/client/v3/join/{room_id_or_alias}", limit="join")
+    async def join(self, caller: Caller, room_id_or_alias: str, query: Via, body: Why) -> Entered:
+        """Join by id or alias."""
+        room_id, via = await self._find(room_id_or_alias, query.servers)
+        return await self._join(caller, room_id, via, body)
+
+    @post("/_matrix/client/v3/rooms/{room_id}/join", limit="join")
+    async def join_room(self, caller: Caller, room_id: RoomID, query: Via, body: Why) -> Entered:
+        """Join by id."""
+        return await self._join(caller, room_id, query.servers, body)
+
+    async def _join(self, caller: Caller, room_id: RoomID, via: Sequence[ServerName], body: Why) -> Entered:
+        content = {**await self.invites.profile(caller.user_id), **body.content}
+        if body.third_party_signed is not None:
+            content["third_party_signed"] = body.third_party_signed
+        return Entered(await self.joins.join(caller.user_id, room_id, via, content))
+
+    @post("/_matrix/client/v3/knock/{room_id_or_alias}", limit="join")
+    async def knock(self, caller: Caller, room_id_or_alias: str, query: Via, body: Why) -> Entered:
+        """Ask to be let in."""
+        room_id, via = await self._find(room_id_or_alias, query.servers)
+        content = {**await self.invites.profile(caller.user_id), **body.content}
+        return Entered(await self.knocks.knock(caller.user_id, room_id, via, content))
+
+    @post("/_matrix/client/v3/rooms/{room_id}/invite", limit="invite")
+    async def invite(self, caller: Caller, room_id: RoomID, body: Invited) -> None:
+        """Invite somebody."""
+        if body.user_id is None:
+            if body.medium is None or body.address is None:
+                raise BadJSON("user_id is missing")
+            raise Refused(403, "M_THREEPID_DENIED", "This server has no identity server to invite by e-mail or phone with")
+        content = {} if body.reason is None else {"reason": body.reason}
+        await self.invites.invite(caller.user_id, room_id, _user(body.user_id), content)
+
+    @post("/_matrix/client/v3/rooms/{room_id}/leave")
+    async def leave(self, caller: Caller, room_id: RoomID, body: Why) -> None:
+        """Leave, reject an invite, withdraw a knock."""
+        await self.leaves.leave(caller.user_id, room_id, body.content)
+
+    @post("/_matrix/client/v3/rooms/{room_id}/forget")
+    async def forget(self, caller: Caller, room_id: RoomID) -> None:
+        """Take a room that one has left off the list."""
+        await self.leaves.forget(caller.user_id, room_id)
+
+    @post("/_matrix/client/v3/rooms/{room_id}/kick")
+    async def kick(self, caller: Caller, room_id: RoomID, body: About) -> None:
+        """Send somebody out."""
+        await self.leaves.kick(caller.user_id, room_id, _user(body.user_id), body.content)
+
+    @post("/_matrix/client/v3/rooms/{room_id}/ban")
+    async def ban(self, caller: Caller, room_id: RoomID, body: About) -> None:
+        """Keep somebody out."""
+        await self.leaves.ban(caller.user_id, room_id, _user(body.user_id), body.content)
+
+    @post("/_matrix/client/v3/rooms/{room_id}/unban")
+    async def unban(self, caller: Caller, room_id: RoomID, body: About) -> None:
+        """Let somebody come back."""
+        await self.leaves.unban(caller.user_id, room_id, _user(body.user_id), body.content)
+
+    async def _find(self, text: str, via: list[ServerName]) -> tuple[RoomID, list[ServerName]]:
+        try:
+            if text.startswith("#"):
+                room_id, servers = await self.aliases.resolve(RoomAlias.parse(text))
+                return room_id, [*via, *servers]
+            return RoomID.parse(text), via
+        except Malformed as error:
+            raise InvalidParam(str(error)) from None
+
+
+def _user(text: str) -> UserID:
+    try:
+        return UserID.parse(text)
+    except Malformed as error:
+        raise InvalidParam(str(error)) from None

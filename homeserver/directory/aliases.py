@@ -1,0 +1,88 @@
+"""Names of rooms: here and on other servers.  spec: client-server-api#room-aliases"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from homeserver.errors import Forbidden, NotFound, Refused
+from homeserver.events.errors import Malformed
+from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
+from homeserver.events.power import Power
+from homeserver.federation.failures import Answered, PeerError
+from homeserver.federation.peers import Peers
+from homeserver.identity import Identity
+from homeserver.storage import directory, members, rooms, state
+from homeserver.storage.database import Database
+from homeserver.storage.transactions import Transaction
+
+MOST_SERVERS = 50
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Resolving, making and removing aliases."""
+
+    database: Database
+    identity: Identity
+    peers: Peers
+
+    async def resolve(self, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
+        """The room that an alias means, and servers that are in it.  Raises `NotFound`."""
+        if self.identity.is_mine(alias):
+            return await self.database.read(self._local, alias)
+        server = ServerName(alias.domain)
+        try:
+            found = await self.peers.alias(server, alias)
+            servers = [*(ServerName.parse(name) for name in found.servers[:MOST_SERVERS]), server]
+            return RoomID.parse(found.room_id), list(dict.fromkeys(servers))
+        except Answered as error:
+            if error.status == 404:
+                raise NotFound(f"There is no room {alias}") from None
+            raise Refused(502, "M_UNKNOWN", f"{server} does not say what {alias} means: {error.message}") from None
+        except (PeerError, Malformed) as error:
+            raise Refused(502, "M_UNKNOWN", f"{server} does not say what {alias} means: {error}") from None
+
+    def _local(self, txn: Transaction, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
+        found = directory.alias(txn, alias)
+        if found is None:
+            raise NotFound(f"There is no room {alias}")
+        servers = rooms.joined_servers(txn, found[0])[:MOST_SERVERS]
+        # Ourselves first: we made the alias, and know the room best.
+        return found[0], [self.identity.name, *(server for server in servers if server != self.identity.name)]
+
+    async def create(self, alias: RoomAlias, room_id: RoomID, user: UserID, now: int) -> None:
+        """Let a new alias of this server mean a room that the user is in.  Raises `Refused` (409) where it is taken."""
+        await self.database.write(self._create, alias, room_id, user, now)
+
+    def _create(self, txn: Transaction, alias: RoomAlias, room_id: RoomID, user: UserID, now: int) -> None:
+        if not members.is_joined(txn, room_id, user):
+            raise Forbidden(f"{user} is not in room {room_id}")
+        if not directory.add_alias(txn, alias, room_id, user, now):
+            raise Refused(409, "M_UNKNOWN", f"The alias {alias} is taken")
+
+    async def remove(self, alias: RoomAlias, user: UserID, *, admin: bool) -> RoomID:
+        """Remove an alias: its maker may, an administrator, and who may name the room's aliases.  Answers its room."""
+        return await self.database.write(self._remove, alias, user, admin)
+
+    def _remove(self, txn: Transaction, alias: RoomAlias, user: UserID, admin: bool) -> RoomID:
+        found = directory.alias(txn, alias)
+        if found is None:
+            raise NotFound(f"There is no room {alias}")
+        room_id, creator = found
+        if not (admin or creator == user or may_set_aliases(txn, room_id, user)):
+            raise Forbidden("You may not remove this alias")
+        directory.remove_alias(txn, alias)
+        return room_id
+
+    async def of_room(self, room_id: RoomID, user: UserID) -> Sequence[RoomAlias]:
+        """The local aliases of a room that the user may read."""
+        return await self.database.read(directory.aliases_of, room_id)
+
+
+def may_set_aliases(txn: Transaction, room_id: RoomID, user: UserID) -> bool:
+    """Whether the user has the power to set the room's canonical alias."""
+    room = rooms.get(txn, room_id)
+    if room is None or not members.is_joined(txn, room_id, user):
+        return False
+    view = state.view(txn, room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
+    power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
+    return power.of(user) >= power.needed("m.room.canonical_alias", is_state=True)

@@ -1,0 +1,172 @@
+"""Inviting, and being invited.  docs/flows/joining.md"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from homeserver.errors import BadJSON, Forbidden, NotFound, Refused
+from homeserver.events import arrival, versions
+from homeserver.events import event as events_core
+from homeserver.events.drafts import Draft
+from homeserver.events.errors import BadSignature, Malformed, UnknownVersion
+from homeserver.events.event import Event
+from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.federation.failures import Answered, PeerError
+from homeserver.federation.keyring import Keyring
+from homeserver.federation.peers import Peers
+from homeserver.membership import permission
+from homeserver.membership.permission import InviteBlocked
+from homeserver.rooms.stripped import stripped_state
+from homeserver.rooms.timeline import Timeline
+from homeserver.storage import account_data, accounts, events, members, profiles, rooms
+from homeserver.storage.events import Status, Stored
+from homeserver.storage.transactions import Transaction
+
+MAX_STRIPPED = 100
+
+
+@dataclass(frozen=True)
+class Invites:
+    """Invites by local users, and invites that other servers bring."""
+
+    timeline: Timeline
+    peers: Peers
+    keyring: Keyring
+
+    async def profile(self, user: UserID) -> dict[str, Any]:
+        """Name and picture of a local user, as they go into a member event."""
+        return await self.timeline.database.read(profile, user)
+
+    async def allowed(self, inviter: UserID, targets: Sequence[UserID]) -> None:
+        """Raise `InviteBlocked` if a local one of `targets` does not take invites of `inviter`."""
+        await self.timeline.database.read(self._allowed, inviter, targets)
+
+    def _allowed(self, txn: Transaction, inviter: UserID, targets: Sequence[UserID]) -> None:
+        for target in targets:
+            if self.timeline.identity.is_mine(target) and permission.is_blocked(*_preferences(txn, target), inviter):
+                raise InviteBlocked(target)
+
+    async def invite(self, inviter: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+        """Invite `target`; `content` are further fields of the member event.  Raises `Denied`, or what the target's server says."""
+        await self.allowed(inviter, [target])
+        if self.timeline.identity.is_mine(target):
+            more = await self.profile(target)
+            draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target)
+            await self.timeline.send(room_id, draft)
+            return
+        draft = Draft("m.room.member", inviter, {**content, "membership": "invite"}, target)
+        event = await self.timeline.prepare(room_id, draft)
+        signed = await self._sign_elsewhere(event, ServerName(target.domain))
+        outcome = await self.timeline.accept(signed, relay=True)
+        if not outcome.accepted:
+            raise Forbidden(f"The invite is not allowed: {outcome.reason}")
+
+    async def _sign_elsewhere(self, event: Event, server: ServerName) -> Event:
+        """The invite with the signature of the server that it goes to."""
+        shown = await self.timeline.database.read(stripped_state, event.room_id)
+        try:
+            raw = await self.peers.invite(server, event.room_id, event.event_id, event.version.id, event.data, shown)
+            signed = arrival.parse(event.version, bytes(raw), event.room_id)
+            if signed.event_id != event.event_id:
+                raise Malformed("it gave back another event")
+            await self.keyring.verify_event(signed)
+        except Answered as error:
+            raise Refused(_status(error), error.errcode or "M_UNKNOWN", f"{server} refused the invite: {error.message}") from None
+        except (PeerError, Malformed, BadSignature) as error:
+            raise Refused(502, "M_UNKNOWN", f"The invite could not be delivered to {server}: {error}") from None
+        theirs = signed.signatures.get(server)
+        if not theirs:
+            raise Refused(502, "M_UNKNOWN", f"{server} did not sign the invite")
+        # Of what came back only the signature is theirs to add: the rest stays as we made it (I8).
+        data = event.data
+        data["signatures"] = {**data["signatures"], server: theirs}
+        return events_core.read(event.version, data, event.room_id)
+
+    # --- invites that other servers bring -----------------------------------------------------------------
+
+    async def receive(
+        self, origin: ServerName, room_id: RoomID, version_id: str, data: dict[str, Any], shown: Sequence[Any]
+    ) -> dict[str, Any]:
+        """Take in an invite of a local user; answers the event with our signature.
+
+        Raises `Refused` for a room version that is unknown here (M_INCOMPATIBLE_ROOM_VERSION) and a user who does not take it.
+        """
+        try:
+            version = versions.get(version_id)
+        except UnknownVersion:
+            raise Refused(
+                400, "M_INCOMPATIBLE_ROOM_VERSION", "This server does not know the room's version", room_version=version_id
+            ) from None
+        event = arrival.read(version, data, room_id)
+        target = UserID.parse(event.state_key or "")
+        if event.type != "m.room.member" or event.membership != "invite" or not self.timeline.identity.is_mine(target):
+            raise BadJSON("This is not an invite of a user of this server")
+        if event.sender.domain != origin:
+            raise Forbidden(f"{origin} cannot invite in the name of {event.sender}")
+        try:
+            await self.keyring.verify_event(event)
+        except BadSignature as error:
+            raise Forbidden(f"The invite is not signed as it must be: {error}") from None
+        signed = self.timeline.identity.sign_event(version, event.data)
+        stripped = [entry for entry in shown[:MAX_STRIPPED] if is_stripped(entry)]
+        await self.timeline.database.write(self._receive, events_core.read(version, signed, room_id), origin, stripped)
+        return signed
+
+    def _receive(self, txn: Transaction, event: Event, origin: ServerName, stripped: list[Any]) -> None:
+        target = UserID(event.state_key or "")
+        account = accounts.get(txn, target)
+        if account is None:
+            raise NotFound("There is no such user here")
+        preferences = _preferences(txn, target)
+        if permission.is_blocked(*preferences, event.sender):
+            raise InviteBlocked(target)
+        if permission.is_ignored(preferences[1], event.sender):
+            return
+        room = rooms.get(txn, event.room_id)
+        if room is not None and not room.departed:
+            return  # The invite comes to the room like any other event.
+        member = members.get(txn, event.room_id, target)
+        if member is not None and (member.membership == "ban" or member.event_id == event.event_id):
+            return
+        members.set_invitation(txn, event.room_id, target, event.version.id, stripped, [origin], event.pdu)
+        num = self.outlier(txn, event)
+        stored = Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None)
+        members.set_member(txn, stored, txn.position(), local=True)
+
+    @staticmethod
+    def outlier(txn: Transaction, event: Event) -> int:
+        """Keep an event of a room that is elsewhere; answers its number."""
+        known = events.numbers(txn, event.room_id, [event.event_id]).get(event.event_id)
+        if known is not None:
+            return known[0]
+        num = txn.number()
+        events.add(txn, Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None))
+        return num
+
+
+def profile(txn: Transaction, user: UserID) -> dict[str, Any]:
+    """Name and picture of a local user, as they go into a member event."""
+    found = profiles.several(txn, [user], ["displayname", "avatar_url"]).get(user, {})
+    return {name: orjson.loads(value) for name, value in found.items()}
+
+
+def _preferences(txn: Transaction, user: UserID) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = [account_data.get(txn, user, "", kind) for kind in (permission.CONFIG, permission.LISTS)]
+    config, lists = (orjson.loads(raw) if raw else {} for raw in found)
+    return config if isinstance(config, dict) else {}, lists if isinstance(lists, dict) else {}
+
+
+def is_stripped(entry: object) -> bool:
+    """Whether this is a stripped state event that a client can be shown."""
+    if not isinstance(entry, dict) or len(orjson.dumps(entry)) > 65536:
+        return False
+    return isinstance(entry.get("type"), str) and isinstance(entry.get("content"), dict) and isinstance(entry.get("sender"), str)
+
+
+def _status(error: Answered) -> int:
+    """The status for our client: a refusal of theirs is one of ours, but nobody is logged out by another server."""
+    return error.status if error.status in (400, 403, 404, 429) else 502
+
+

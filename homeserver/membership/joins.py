@@ -1,0 +1,122 @@
+"""Joining rooms: here, or through another server that is in the room.  docs/flows/joining.md"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeserver.errors import NotFound
+from homeserver.events import arrival, joining
+from homeserver.events.drafts import Draft
+from homeserver.events.errors import Denied, Malformed
+from homeserver.events.event import Event
+from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.events.versions import RoomVersion
+from homeserver.federation.answers import Joined
+from homeserver.federation.keyring import Keyring
+from homeserver.membership import candidates, restricted
+from homeserver.membership.handshake import Done, Handshake, Wish
+from homeserver.rooms import visibility
+from homeserver.rooms.timeline import Beginning, Timeline
+from homeserver.storage import members, rooms
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a user gets into a room: through this server (`here`), or through one of the candidates."""
+
+    here: bool
+    content: dict[str, Any]
+    candidates: list[ServerName]
+
+
+@dataclass(frozen=True)
+class Joins:
+    """Joins of local users."""
+
+    timeline: Timeline
+    handshake: Handshake
+    keyring: Keyring
+
+    async def join(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
+        """Join `user`; who is in the room already stays in it.  `content` are further fields of the member event.
+
+        Raises `NotFound` for a room that nobody will let the user into or know of, `Forbidden`, or what the candidates said.
+        """
+        route = await self.timeline.database.read(self._route, user, room_id, list(via), content)
+        if route.here:
+            await self.timeline.set_state(room_id, Draft("m.room.member", user, {**route.content, "membership": "join"}, user))
+            return room_id
+        wish = Wish("join", room_id, user, route.content)
+        await self.handshake.through(route.candidates, wish, self._enter)
+        return room_id
+
+    def _route(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any]) -> Route:
+        ourselves = self.timeline.identity.name
+        invitation = members.invitation(txn, room_id, user)
+        member = members.get(txn, room_id, user)
+        inviter = member.sender.domain if member is not None and member.membership == "invite" else None
+        named = [room_id.domain] if room_id.domain else []
+        known = [*(invitation.candidates if invitation is not None else []), *rooms.joined_servers(txn, room_id), *named]
+        others = candidates.order(ServerName(inviter) if inviter else None, via, known, ourselves)
+        room = rooms.get(txn, room_id)
+        if room is None or room.departed:
+            return Route(False, content, others)
+        if member is not None and member.membership in ("join", "invite", "ban"):
+            return Route(True, content, others)
+        verdict = restricted.judge(txn, room, user)
+        if verdict.voucher is not None:
+            return Route(True, {**content, restricted.VOUCHER: verdict.voucher}, others)
+        if verdict.elsewhere and others:
+            # Nobody here may vouch for the user; another server can.
+            return Route(False, content, others)
+        if verdict.open:
+            return Route(True, content, others)
+        try:
+            visibility.find(txn, room_id, user)
+        except NotFound:
+            # To this user the room does not exist here: exactly what happens with one that we never heard of.
+            return Route(False, content, candidates.order(None, via, named, ourselves))
+        return Route(True, content, others)
+
+    async def _enter(self, done: Done) -> None:
+        """Take in the room that a candidate answered with.  Raises `Malformed` or `Denied` when the answer is no good."""
+        answer: Joined = done.answer
+        version = done.event.version
+        join = _signed(done)
+        state_events, auth = _events(version, answer.state), _events(version, answer.auth_chain)
+        batch = {event.event_id: event for event in (*auth, *state_events)}
+        unbelievable = await self.keyring.verify_events([join, *batch.values()])
+        if join.event_id in unbelievable:
+            raise Denied(unbelievable[join.event_id])
+        entrance = joining.verify_answer(
+            version,
+            join,
+            [event for event in state_events if event.event_id not in unbelievable],
+            [event for event in auth if event.event_id not in unbelievable],
+        )
+        before = [event.event_id for event in entrance.state.values()]
+        await self.timeline.begin(Beginning(join, entrance.create, entrance.order, before))
+
+
+def _signed(done: Done) -> Event:
+    """Our event as the other server gave it back: with its signature where it vouched for us, and otherwise our own."""
+    if done.answer.event is None:
+        return done.event
+    event = arrival.parse(done.event.version, bytes(done.answer.event), done.event.room_id)
+    if event.event_id != done.event.event_id:
+        raise Malformed("the server gave back another event than ours")
+    return event
+
+
+def _events(version: RoomVersion, listed: Sequence[msgspec.Raw]) -> list[Event]:
+    """The events of a list that are in good form; the others are left out, as if they had not been sent."""
+    found = []
+    for raw in listed:
+        try:
+            found.append(arrival.parse(version, bytes(raw)))
+        except Malformed:
+            continue
+    return found

@@ -1,0 +1,60 @@
+"""Knocking at rooms.  docs/flows/joining.md"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from homeserver.errors import Forbidden
+from homeserver.events.drafts import Draft
+from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.membership import candidates
+from homeserver.membership.handshake import Done, Handshake, Wish
+from homeserver.membership.invites import MAX_STRIPPED, Invites, is_stripped
+from homeserver.rooms import visibility
+from homeserver.rooms.timeline import Timeline
+from homeserver.storage import members, rooms
+from homeserver.storage.events import Status, Stored
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True)
+class Knocks:
+    """Knocks of local users."""
+
+    timeline: Timeline
+    handshake: Handshake
+
+    async def knock(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
+        """Knock at a room, here or through a candidate.  Raises `Forbidden` or `Denied` where nobody may knock."""
+        others = await self.timeline.database.read(self._candidates, user, room_id, list(via))
+        if others is None:
+            await self.timeline.send(room_id, Draft("m.room.member", user, {**content, "membership": "knock"}, user))
+            return room_id
+        if not others:
+            # Clients know this answer from rooms that cannot be knocked at; hidden and unknown rooms share it.
+            raise Forbidden("You cannot knock at this room")
+        await self.handshake.through(others, Wish("knock", room_id, user, content), self._knocked)
+        return room_id
+
+    def _candidates(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName]) -> list[ServerName] | None:
+        """Whom to ask; None where this server is in the room and the user may know."""
+        room = rooms.get(txn, room_id)
+        known = rooms.joined_servers(txn, room_id) if room is not None and room.departed else []
+        named = [ServerName(room_id.domain)] if room_id.domain else []
+        if room is not None and not room.departed:
+            try:
+                visibility.find(txn, room_id, user)
+                return None
+            except visibility.NoSuchRoom:
+                known = []
+        return candidates.order(None, via, [*known, *named], self.timeline.identity.name)
+
+    async def _knocked(self, done: Done) -> None:
+        stripped = [entry for entry in done.answer.knock_room_state[:MAX_STRIPPED] if is_stripped(entry)]
+        await self.timeline.database.write(self._write_knock, done, stripped)
+
+    def _write_knock(self, txn: Transaction, done: Done, stripped: list[Any]) -> None:
+        event = done.event
+        members.set_invitation(txn, event.room_id, event.sender, event.version.id, stripped, [done.server], event.pdu)
+        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        members.set_member(txn, stored, txn.position(), local=True)

@@ -1,0 +1,132 @@
+"""Leaving, rejecting an invite, withdrawing a knock; sending others away.  docs/flows/joining.md"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from homeserver.errors import Forbidden, Refused
+from homeserver.events import drafts
+from homeserver.events import event as events_core
+from homeserver.events.drafts import Draft
+from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.membership import candidates
+from homeserver.membership.handshake import Done, Handshake, Wish
+from homeserver.membership.invites import Invites
+from homeserver.rooms import visibility
+from homeserver.rooms.timeline import Timeline
+from homeserver.storage import events, members, rooms
+from homeserver.storage.events import Status, Stored
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How to leave: `here` in the room's own graph, `settled` if there is nothing to leave, else through `candidates`."""
+
+    here: bool
+    settled: bool
+    candidates: list[ServerName]
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """How local users get out of rooms, and get others out."""
+
+    timeline: Timeline
+    handshake: Handshake
+
+    async def leave(self, user: UserID, room_id: RoomID, content: dict[str, Any]) -> None:
+        """Leave a room, reject an invite to it, or withdraw a knock; who is out already stays out.
+
+        Nobody has to stay invited because other servers do not answer: then the leave holds here, and here only.
+        Raises `NoSuchRoom` for a room that the user has nothing to do with.
+        """
+        way = await self.timeline.database.read(self._way, user, room_id)
+        if way.settled:
+            return
+        if way.here:
+            await self.timeline.send(room_id, Draft("m.room.member", user, {**content, "membership": "leave"}, user))
+            return
+        try:
+            wish = Wish("leave", room_id, user, content)
+            await self.handshake.through(way.candidates, wish, self._left)
+        except Refused:
+            await self.timeline.database.write(self._leave_alone, room_id, user, content, self.timeline.clock.now())
+
+    def _way(self, txn: Transaction, user: UserID, room_id: RoomID) -> _Way:
+        member = members.get(txn, room_id, user)
+        if member is None:
+            raise visibility.NoSuchRoom()
+        if member.membership == "ban":
+            raise Forbidden("You are banned from this room")
+        room = rooms.get(txn, room_id)
+        invitation = members.invitation(txn, room_id, user)
+        inviter = member.sender.domain if member.membership == "invite" else None
+        known = [*(invitation.candidates if invitation is not None else []), *rooms.joined_servers(txn, room_id)]
+        others = candidates.order(ServerName(inviter) if inviter else None, [], known, self.timeline.identity.name)
+        return _Way(room is not None and not room.departed, member.membership == "leave", others)
+
+    async def _left(self, done: Done) -> None:
+        await self.timeline.database.write(self._write_left, done)
+
+    def _write_left(self, txn: Transaction, done: Done) -> None:
+        event = done.event
+        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        members.set_member(txn, stored, txn.position(), local=True)
+
+    def _leave_alone(self, txn: Transaction, room_id: RoomID, user: UserID, content: dict[str, Any], now: int) -> None:
+        """A leave that only this server knows: it follows the invite that it rejects, and is sent to nobody."""
+        member = members.get(txn, room_id, user)
+        version = rooms.version(txn, room_id)
+        if member is None or version is None:
+            return
+        invite = events.by_number(txn, [member.num])[member.num].event
+        draft = Draft("m.room.member", user, {**content, "membership": "leave"}, user)
+        data = drafts.complete(
+            version, draft, room_id, [invite.event_id], [*invite.auth_events[:9], invite.event_id], invite.depth + 1, now
+        )
+        event = events_core.read(version, self.timeline.identity.sign_event(version, data))
+        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        members.set_member(txn, stored, txn.position(), local=True)
+
+    async def set_membership(
+        self, actor: UserID, room_id: RoomID, target: UserID, membership: str, content: dict[str, Any]
+    ) -> EventID:
+        """Kick (`leave`), ban (`ban`) or unban (`leave`) somebody.  Raises `Denied` when the rules refuse it."""
+        return await self.timeline.set_state(room_id, Draft("m.room.member", actor, {**content, "membership": membership}, target))
+
+    async def kick(self, actor: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+        """Remove somebody who is in the room, is invited or knocks."""
+        member = await self.timeline.database.read(self._target, room_id, actor, target)
+        if member not in ("join", "invite", "knock"):
+            raise Forbidden(f"{target} is not in the room")
+        await self.set_membership(actor, room_id, target, "leave", content)
+
+    async def unban(self, actor: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+        """Let somebody who is banned come back."""
+        member = await self.timeline.database.read(self._target, room_id, actor, target)
+        if member != "ban":
+            raise Forbidden(f"{target} is not banned from the room")
+        await self.set_membership(actor, room_id, target, "leave", content)
+
+    async def ban(self, actor: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+        """Keep somebody out."""
+        await self.timeline.database.read(self._target, room_id, actor, target)
+        await self.set_membership(actor, room_id, target, "ban", content)
+
+    def _target(self, txn: Transaction, room_id: RoomID, actor: UserID, target: UserID) -> str | None:
+        if not members.is_joined(txn, room_id, actor):
+            raise Forbidden(f"{actor} is not in room {room_id}")
+        member = members.get(txn, room_id, target)
+        return member.membership if member is not None else None
+
+    async def forget(self, user: UserID, room_id: RoomID) -> None:
+        """Take a room that the user has left off their list.  Raises `Refused` (400) while they are in it."""
+        await self.timeline.database.write(self._forget, user, room_id)
+
+    def _forget(self, txn: Transaction, user: UserID, room_id: RoomID) -> None:
+        member = members.get(txn, room_id, user)
+        if member is None:
+            raise visibility.NoSuchRoom()
+        if member.membership not in ("leave", "ban"):
+            raise Refused(400, "M_UNKNOWN", "You must leave the room before you can forget it")
+        members.forget(txn, room_id, user)

@@ -1,0 +1,133 @@
+"""The resident's side of a handshake: users of other servers join, knock and leave through this one.  docs/flows/joining.md"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from homeserver.errors import BadJSON, Forbidden, Refused
+from homeserver.events import arrival
+from homeserver.events import event as events_core
+from homeserver.events.drafts import Draft
+from homeserver.events.errors import BadSignature, Denied
+from homeserver.events.event import Event
+from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.federation.keyring import Keyring
+from homeserver.membership import restricted
+from homeserver.membership.handshake import Kind
+from homeserver.rooms import acl, visibility
+from homeserver.rooms.forks import MissingPredecessors
+from homeserver.rooms.stripped import stripped_state
+from homeserver.rooms.timeline import MissingAuth, Timeline
+from homeserver.storage import events, members, rooms, state
+from homeserver.storage.events import Stored
+from homeserver.storage.rooms import Room
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True)
+class Residents:
+    """Templates for users of other servers, and their signed events."""
+
+    timeline: Timeline
+    keyring: Keyring
+
+    async def make(self, kind: Kind, origin: ServerName, room_id: RoomID, user: UserID, known: Iterable[str]) -> dict[str, Any]:
+        """`room_version` and the template of a member event.
+
+        Raises `NoSuchRoom` for a room that the server may not know of, M_INCOMPATIBLE_ROOM_VERSION, `Denied`.
+        """
+        if user.domain != origin:
+            raise Forbidden(f"{origin} cannot act for {user}")
+        room, content = await self.timeline.database.read(self._checked, kind, origin, room_id, user)
+        if kind != "leave" and room.version.id not in known:
+            raise Refused(
+                400, "M_INCOMPATIBLE_ROOM_VERSION", f"The room is of version {room.version.id}", room_version=room.version.id
+            )
+        template = await self.timeline.template(room_id, Draft("m.room.member", user, {**content, "membership": kind}, user))
+        return {"room_version": room.version.id, "event": template}
+
+    def _checked(
+        self, txn: Transaction, kind: Kind, origin: ServerName, room_id: RoomID, user: UserID
+    ) -> tuple[Room, dict[str, Any]]:
+        room = visibility.find(txn, room_id, origin)
+        if room.departed:
+            raise visibility.NoSuchRoom()
+        acl.require(txn, room, origin)
+        member = members.get(txn, room_id, user)
+        if kind != "join" or (member is not None and member.membership in ("join", "invite", "ban")):
+            return room, {}
+        verdict = restricted.judge(txn, room, user)
+        if verdict.voucher is not None:
+            return room, {restricted.VOUCHER: verdict.voucher}
+        if verdict.elsewhere:
+            raise Refused(400, "M_UNABLE_TO_AUTHORISE_JOIN", "This server cannot tell whether the user may join")
+        return room, {}
+
+    async def send(self, kind: Kind, origin: ServerName, room_id: RoomID, event_id: EventID, data: dict[str, Any]) -> Stored:
+        """Take in the signed event; raises `Denied`, `BadJSON`, `Forbidden`.  The event goes on to the other servers."""
+        room = await self.timeline.database.read(self._room, origin, room_id)
+        event = arrival.read(room.version, data, room_id)
+        if event.event_id != event_id:
+            raise BadJSON("The event's ID is not the one in the path")
+        if event.type != "m.room.member" or event.membership != kind or event.state_key != event.sender:
+            raise BadJSON(f"This is not a {kind} of its sender")
+        if event.sender.domain != origin:
+            raise Forbidden(f"{origin} cannot act for {event.sender}")
+        event = self._vouched(event)
+        try:
+            await self.keyring.verify_event(event)
+        except BadSignature as error:
+            raise Forbidden(f"The event is not signed as it must be: {error}") from None
+        try:
+            outcome = await self.timeline.accept(event, relay=True)
+        except (MissingPredecessors, MissingAuth) as error:
+            raise BadJSON(f"The event does not follow our template: {error}") from None
+        if not outcome.accepted:
+            raise Denied(outcome.reason or "The event was not accepted")
+        return outcome.stored
+
+    def _room(self, txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
+        room = visibility.find(txn, room_id, origin)
+        if room.departed:
+            raise visibility.NoSuchRoom()
+        acl.require(txn, room, origin)
+        return room
+
+    def _vouched(self, event: Event) -> Event:
+        """The event, with our signature where a user of ours vouches for its sender."""
+        voucher = event.content.get(restricted.VOUCHER)
+        if event.membership != "join" or not isinstance(voucher, str) or not self.timeline.identity.is_mine(voucher):
+            return event
+        return events_core.read(event.version, self.timeline.identity.sign_event(event.version, event.data), event.room_id)
+
+    async def joined(self, stored: Stored) -> bytes:
+        """The answer to a join: the state before it, what that rests on, and the event as it is now."""
+        return await self.timeline.database.read(self._joined, stored)
+
+    def _joined(self, txn: Transaction, stored: Stored) -> bytes:
+        event = stored.event
+        assert stored.state_before is not None
+        before = state.everything(txn, stored.state_before)
+        cited = {auth for one in before for auth in one.event.auth_events} | set(event.auth_events)
+        chain = events.auth_chain(txn, event.room_id, cited)
+        answer = {
+            "origin": self.timeline.identity.name,
+            "event": orjson.Fragment(event.pdu),
+            "state": _pdus(before),
+            "auth_chain": _pdus(chain.values()),
+            "members_omitted": False,
+            "servers_in_room": rooms.joined_servers(txn, event.room_id),
+        }
+        return orjson.dumps(answer)
+
+    async def knocked(self, stored: Stored) -> dict[str, Any]:
+        """The answer to a knock: what the room looks like from outside."""
+        return {"knock_room_state": await self.timeline.database.read(stripped_state, stored.event.room_id)}
+
+
+def _pdus(batch: Iterable[Stored]) -> Sequence[orjson.Fragment]:
+    return [orjson.Fragment(stored.event.pdu) for stored in batch]
+
+

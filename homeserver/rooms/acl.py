@@ -1,0 +1,30 @@
+"""Whether a room's server ACL lets a server take part.  The rule itself is `events.server_acl`."""
+
+from homeserver.errors import Forbidden
+from homeserver.events.identifiers import ServerName
+from homeserver.events.server_acl import ServerACL
+from homeserver.storage import events, state
+from homeserver.storage.rooms import Room
+from homeserver.storage.transactions import Transaction
+
+KEY = ("m.room.server_acl", "")
+
+
+def allows(txn: Transaction, room: Room, server: ServerName) -> bool:
+    """Whether the current state of the room lets `server` take part in it."""
+    num = state.get(txn, room.state_root, KEY)
+    if num is None:
+        return True
+    # An ACL never changes, its event does: the compiled one is kept under the event's number.
+    acl: ServerACL | None = txn.memory.get(("acl", num))
+    if acl is None:
+        event = events.rules_view(txn, [num])[num]
+        acl = ServerACL.of(event.content)
+        txn.memory.put(("acl", num), acl, 500 + 4 * len(event.body))
+    return acl.allows(server)
+
+
+def require(txn: Transaction, room: Room, server: ServerName) -> None:
+    """Raise `Forbidden` when the room's ACL denies the server."""
+    if not allows(txn, room, server):
+        raise Forbidden(f"{server} is denied by the server ACL of the room")
