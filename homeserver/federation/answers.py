@@ -23,16 +23,18 @@ class Template(Struct):
 
 
 class Joined(Struct):
-    """The answer of send_join: the state before the join, and what it rests on.
-
-    `event`: the join as they signed it, too; empty where they did not.
-    """
+    """The answer of send_join: the state before the join, and what it rests on."""
 
     state: Events
     auth_chain: Events
-    event: Raw = Raw()
+    signed: Raw = msgspec.field(name="event", default=Raw())
     members_omitted: bool = False
     servers_in_room: Names | None = None
+
+    @property
+    def event(self) -> bytes | None:
+        """The join as they signed it, too, if they did."""
+        return bytes(self.signed) or None
 
 
 class Knocked(Struct):
