@@ -121,6 +121,7 @@ def _leave(folder: str) -> None:
                 os.kill(int(pid.read_text()), signal.SIGQUIT)
             users.unlink()
             pid.unlink()
+            os.unlink(folder + ".lock")
             shutil.rmtree(folder, ignore_errors=True)
 
 

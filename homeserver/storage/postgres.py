@@ -297,7 +297,7 @@ def translated(error: psycopg2.Error, sql: str, *, closed: bool) -> DatabaseErro
     """The error without its values."""
     code = error.pgcode or ""
     said = f"{type(error).__name__} {code} {error.diag.constraint_name or ''} in {' '.join(sql.split())[:200]}"
-    if closed or code.startswith(LOST):
+    if closed or not code or code.startswith(LOST):  # no code: not the server's word, but the library's about the connection
         return Lost(said)
     if code.startswith("42"):  # syntax and names: speaks of the statement, not of values
         return DatabaseError(f"{said}: {error.diag.message_primary}")

@@ -22,6 +22,7 @@ from homeserver.storage.transactions import Needs, Retry, Transaction
 log = logging.getLogger(__name__)
 GROUP = 50
 TRIES = 30
+LOSSES = 8  # of the connection, during one act
 
 
 @dataclass(eq=False, slots=True)
@@ -135,8 +136,10 @@ class Writer:
 
     def turn(self, acts: Sequence[Act]) -> Batch:
         """Run the first of `acts`, as many as can go together."""
-        batch = self._safely(acts[:GROUP])
-        batch.again = [*batch.again, *acts[GROUP:]]
+        # What had trouble twice goes alone: it may be the cause.
+        size = 1 if acts[0].tries > 1 else GROUP
+        batch = self._safely(acts[:size])
+        batch.again = [*batch.again, *acts[size:]]
         batch.token = self.token()
         return batch
 
@@ -260,8 +263,8 @@ class Writer:
             self._stream.recover(self._link)
         except DatabaseError:
             return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts])
-        tired = [act for act in acts if act.tries > 3]
-        return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in tired], again=[act for act in acts if act.tries <= 3])
+        tired = [act for act in acts if act.tries > LOSSES]
+        return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in tired], again=[act for act in acts if act.tries <= LOSSES])
 
     def _give_up(self) -> None:
         self._link.rollback()
