@@ -87,10 +87,10 @@ class Town:
             V12, EventID(f"${next(self._numbers)}"), RoomID(room_id), "m.room.member", user, user, {"membership": membership},
             1, self.clock.now(), (), (), b"{}", b"{}",
         )  # fmt: skip
-        for house in self.houses.values():
-            house.result(house.database.write(house.member, event))
         if membership == "join":
             self._copy(person.house, room_id)
+        for house in self.houses.values():
+            house.result(house.database.write(house.member, event))
 
     def _copy(self, joining: House, room_id: str) -> None:
         """A server that joins a room learns who is in it."""
@@ -101,7 +101,7 @@ class Town:
                         V12, EventID(event_id), RoomID(room_id), "m.room.member", UserID(user), user, {"membership": "join"},
                         1, self.clock.now(), (), (), b"{}", b"{}",
                     )  # fmt: skip
-                    joining.result(joining.database.write(joining.member, event))
+                    joining.result(joining.database.write(joining.member, event, copying=True))
 
     def deliver(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Empty the queues of all servers towards those that are up; answers what arrived: (server, type, content)."""
@@ -189,11 +189,11 @@ class House:
         }[edu_type]
         self.result(act(ServerName(origin), content))
 
-    def member(self, txn: Transaction, event: Event) -> None:
+    def member(self, txn: Transaction, event: Event, copying: bool = False) -> None:
         """Write a membership as the timeline would, where this server is or comes to be in the room."""
         user = UserID(event.state_key or "")
         local, known = user.domain == self.name, txn.value("SELECT 1 FROM rooms WHERE room_id = :room", room=event.room_id)
-        if not known and not local and not members.joined(txn, event.room_id):
+        if not known and not local and not copying:
             return
         if not known:
             txn.run(
