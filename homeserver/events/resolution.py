@@ -1,13 +1,15 @@
 """State resolution: one state out of several.  Pure; the events come through `load`, in batches.
 
-Holds what all algorithms share and the second one in both its forms (2 and 2.1); the first is in `resolution_v1`.
+`resolve` takes whole states.  `resolve_fork` takes only what they differ in and asks for the rest by key, so that its cost does
+not grow with the room.  The second algorithm is here in both its forms (2 and 2.1), the first in `resolution_v1`.
 spec: rooms/v2#state-resolution, rooms/v12#state-resolution
 """
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 
 from homeserver.events import resolution_v1, rules
+from homeserver.events.auth_graph import Agreed, CitedBy, auth_difference, conflicted_subgraph, unsupported
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import EventID
@@ -16,116 +18,79 @@ from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 
 StateIDs = Mapping[Key, EventID]
-# From the ids of each state to the ids in some of their auth chains, but not in all; the states' own events count as in.
-Difference = Callable[[Sequence[Set[EventID]]], set[EventID]]
 
 
-def resolve(
-    version: RoomVersion,
-    states: Sequence[StateIDs],
-    load: Load,
-    rejected: Rejected,
-    difference: Difference | None = None,
-) -> dict[Key, EventID]:
+def resolve(version: RoomVersion, states: Sequence[StateIDs], load: Load, rejected: Rejected) -> dict[Key, EventID]:
     """The resolution of `states`; neither their order nor repetition matters.
 
-    `load` returns those of the asked events it has, `rejected` says which were.  Without `difference` (an index of auth
-    chains) the chains are walked to their end.
+    `load` returns those of the asked events it has, `rejected` says which were.  Auth chains are walked to their end.
     """
+    agreed, conflicts = separate(states)
+    if not any(conflicts):
+        return agreed
+    pool = Pool(load)
     if version.resolution == "1":
-        return resolution_v1.resolve(states, Pool(load), rejected)
-    unconflicted, conflicted = separate(states)
-    if not conflicted:
-        return unconflicted
-    work = _Second(version, Pool(load), rejected, states)
-    return work.resolve(unconflicted, conflicted, states, difference)
+        return {**agreed, **resolution_v1.resolve(conflicts, _lookup(agreed), pool, rejected)}
+    difference = auth_difference([set(state.values()) for state in states], pool)
+    return {**_Second(version, pool, rejected, _lookup(agreed)).resolve(conflicts, difference), **agreed}
 
 
-def separate(states: Sequence[StateIDs]) -> tuple[dict[Key, EventID], set[EventID]]:
-    """(what all states agree on, the events on which they do not).  spec: rooms/v2#definitions"""
-    unconflicted: dict[Key, EventID] = {}
-    conflicted: set[EventID] = set()
-    for key in {key for state in states for key in state}:
-        values = {state.get(key) for state in states}
-        if len(values) == 1:
-            unconflicted[key] = states[0][key]
-        else:
-            conflicted.update(value for value in values if value is not None)
-    return unconflicted, conflicted
+def resolve_fork(
+    version: RoomVersion, conflicts: Sequence[StateIDs], agreed: Agreed, cited_by: CitedBy, load: Load, rejected: Rejected
+) -> dict[Key, EventID]:
+    """The same for states of which only the keys they differ in are given: what these keys resolve to.
+
+    `agreed` answers for the keys all states have in common, `cited_by` which state events name others as auth events.
+    """
+    pool = Pool(load)
+    if version.resolution == "1":
+        return resolution_v1.resolve(conflicts, agreed, pool, rejected)
+    candidates = auth_difference([set(state.values()) for state in conflicts], pool)
+    difference = unsupported(candidates, pool, agreed, cited_by)
+    resolved = _Second(version, pool, rejected, agreed).resolve(conflicts, difference)
+    common = agreed(resolved.keys())
+    return {key: event_id for key, event_id in resolved.items() if key not in common}
 
 
-def auth_difference(sets: Sequence[Set[EventID]], pool: Pool) -> set[EventID]:
-    """The auth difference by walking: which starting sets reach an event is a bit mask that only grows."""
-    every = (1 << len(sets)) - 1
-    reached: dict[EventID, int] = {}
-    frontier: dict[EventID, int] = {}
-    for index, ids in enumerate(sets):
-        for event_id in ids:
-            frontier[event_id] = frontier.get(event_id, 0) | 1 << index
-    while frontier:
-        grown = {event_id: mask & ~reached.get(event_id, 0) for event_id, mask in frontier.items()}
-        pool.fetch(event_id for event_id, mask in grown.items() if mask)
-        frontier = {}
-        for event_id, mask in grown.items():
-            if not mask:
-                continue
-            reached[event_id] = reached.get(event_id, 0) | mask
-            for auth_id in pool.auth_ids(event_id):
-                frontier[auth_id] = frontier.get(auth_id, 0) | mask
-    return {event_id for event_id, mask in reached.items() if mask != every}
+def separate(states: Sequence[StateIDs]) -> tuple[dict[Key, EventID], list[dict[Key, EventID]]]:
+    """(what all states agree on, what is left of each).  spec: rooms/v2#definitions"""
+    agreed: dict[Key, EventID] = {}
+    if states:
+        first, *others = states
+        agreed = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+    return agreed, [{key: value for key, value in state.items() if key not in agreed} for state in states]
 
 
-def conflicted_subgraph(conflicted: Collection[EventID], pool: Pool) -> set[EventID]:
-    """Everything on a path of auth events from one conflicted event to another, ends included."""
-    cited_by: dict[EventID, list[EventID]] = {}
-    seen: set[EventID] = set()
-    frontier = set(conflicted)
-    while frontier:
-        pool.fetch(frontier)
-        seen |= frontier
-        reached: set[EventID] = set()
-        for event_id in frontier:
-            for auth_id in pool.auth_ids(event_id):
-                cited_by.setdefault(auth_id, []).append(event_id)
-                reached.add(auth_id)
-        frontier = reached - seen
-    graph: set[EventID] = set()
-    stack = list(conflicted)
-    while stack:
-        event_id = stack.pop()
-        if event_id not in graph:
-            graph.add(event_id)
-            stack.extend(cited_by.get(event_id, ()))
-    return graph
+def _lookup(agreed: StateIDs) -> Agreed:
+    return lambda keys: {key: agreed[key] for key in keys if key in agreed}
 
 
 class _Second:
     """One run of the second algorithm: the events at hand, and the room they have to be of."""
 
-    def __init__(self, version: RoomVersion, pool: Pool, rejected: Rejected, states: Sequence[StateIDs]) -> None:
-        self._version, self._pool, self._rejected = version, pool, rejected
-        creates = sorted({state[rules.CREATE] for state in states if rules.CREATE in state})
-        pool.fetch(creates)
-        self._create = pool.get(creates[0]) if creates else None
+    def __init__(self, version: RoomVersion, pool: Pool, rejected: Rejected, agreed: Agreed) -> None:
+        self._version, self._pool, self._rejected, self._agreed = version, pool, rejected, agreed
+        self._create: Event | None = None
 
-    def resolve(
-        self,
-        unconflicted: dict[Key, EventID],
-        conflicted: set[EventID],
-        states: Sequence[StateIDs],
-        difference: Difference | None,
-    ) -> dict[Key, EventID]:
-        sets = [set(state.values()) for state in states]
-        full = conflicted | (difference(sets) if difference else auth_difference(sets, self._pool))
+    def resolve(self, conflicts: Sequence[StateIDs], difference: set[EventID]) -> dict[Key, EventID]:
+        """What the keys in conflict resolve to.  Some agreed keys may be among the result; there the agreement counts."""
+        conflicted = {event_id for state in conflicts for event_id in state.values()}
+        self._create = self._find_create(conflicts)
+        full = conflicted | difference
         if self._version.resolution == "2.1":
             full |= conflicted_subgraph(conflicted, self._pool)
         full = self._usable(full)
         first = self._with_auth(full, [event_id for event_id in full if _is_power_event(self._pool[event_id])])
-        self._prefetch(full, unconflicted)
-        resolved = {} if self._version.resolution == "2.1" else dict(unconflicted)
+        agreed = self._prefetch(full)
+        resolved = {} if self._version.resolution == "2.1" else agreed
         self._apply(self._by_power(first), resolved)
         self._apply(self._by_mainline(full - first, resolved.get(rules.POWER_LEVELS)), resolved)
-        return {**resolved, **unconflicted}
+        return resolved
+
+    def _find_create(self, conflicts: Sequence[StateIDs]) -> Event | None:
+        agreed = self._agreed([rules.CREATE])
+        ids = sorted(agreed.values()) or sorted({state[rules.CREATE] for state in conflicts if rules.CREATE in state})
+        return self._pool.fetch_one(ids[0]) if ids else None
 
     def _usable(self, ids: set[EventID]) -> set[EventID]:
         """Without what nobody has, what is not state, and what another room put into this one's auth chains."""
@@ -145,14 +110,12 @@ class _Second:
                 stack.extend(auth_id for auth_id in self._pool.auth_ids(event_id) if auth_id in full)
         return chosen
 
-    def _prefetch(self, full: set[EventID], unconflicted: StateIDs) -> None:
-        """Bring in, at once, whatever the checks of these events will look at."""
-        wanted: set[EventID] = set()
-        for event_id in full:
-            event = self._pool[event_id]
-            wanted.update(event.auth_events)
-            wanted.update(unconflicted[key] for key in _auth_keys(event) if key in unconflicted)
-        self._pool.fetch(wanted)
+    def _prefetch(self, full: set[EventID]) -> dict[Key, EventID]:
+        """Bring in, at once, whatever the checks of these events will look at; the agreed part of it is returned."""
+        events = [self._pool[event_id] for event_id in full]
+        agreed = dict(self._agreed({key for event in events for key in _auth_keys(event)}))
+        self._pool.fetch([*agreed.values(), *(auth_id for event in events for auth_id in event.auth_events)])
+        return agreed
 
     def _by_power(self, ids: set[EventID]) -> list[EventID]:
         """Reverse topological power ordering: auth events first, then power, time and id decide."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 
 from homeserver.events import rules
+from homeserver.events.auth_graph import Agreed
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import EventID
@@ -13,21 +14,23 @@ from homeserver.events.loading import Pool, Rejected
 _PASSES = ("m.room.power_levels", "m.room.join_rules", "m.room.member")
 
 
-def resolve(states: Sequence[Mapping[Key, EventID]], pool: Pool, rejected: Rejected) -> dict[Key, EventID]:
-    """The resolution of `states`.  A key that only some of them have is no conflict."""
+def resolve(
+    conflicts: Sequence[Mapping[Key, EventID]], agreed: Agreed, pool: Pool, rejected: Rejected
+) -> dict[Key, EventID]:
+    """What the keys resolve to on which the states differ.  One that only some of them have is no conflict."""
     choices: dict[Key, set[EventID]] = {}
-    for state in states:
+    for state in conflicts:
         for key, event_id in state.items():
             choices.setdefault(key, set()).add(event_id)
     resolved = {key: next(iter(ids)) for key, ids in choices.items() if len(ids) == 1}
     pool.fetch(event_id for ids in choices.values() if len(ids) > 1 for event_id in ids)
-    conflicts = {key: _candidates(ids, pool, rejected) for key, ids in choices.items() if len(ids) > 1}
-    known = _known(conflicts, resolved, pool)
+    disputed = {key: _candidates(ids, pool, rejected) for key, ids in choices.items() if len(ids) > 1}
+    known = _known(disputed, resolved, agreed, pool)
     for kind in _PASSES:
-        winners = {key: _last_allowed(events, known) for key, events in conflicts.items() if key[0] == kind and events}
+        winners = {key: _last_allowed(events, known) for key, events in disputed.items() if key[0] == kind and events}
         known.update(winners)
         resolved.update({key: event.event_id for key, event in winners.items()})
-    for key, events in conflicts.items():
+    for key, events in disputed.items():
         if key[0] not in _PASSES and events:
             resolved[key] = _best_allowed(events, known).event_id
     return resolved
@@ -40,13 +43,15 @@ def _candidates(ids: Iterable[EventID], pool: Pool, rejected: Rejected) -> list[
     return events[::-1]
 
 
-def _known(conflicts: Mapping[Key, list[Event]], resolved: Mapping[Key, EventID], pool: Pool) -> dict[Key, Event]:
+def _known(
+    disputed: Mapping[Key, list[Event]], resolved: Mapping[Key, EventID], agreed: Agreed, pool: Pool
+) -> dict[Key, Event]:
     """The undisputed state that the checks of the disputed events look at."""
     keys: set[Key] = set()
-    for events in conflicts.values():
+    for events in disputed.values():
         for event in events:
             keys |= rules.auth_keys(event.version, event.type, event.sender, event.state_key, event.content)
-    wanted = {key: resolved[key] for key in keys if key in resolved}
+    wanted = {**agreed(keys), **{key: resolved[key] for key in keys if key in resolved}}
     pool.fetch(wanted.values())
     found = {key: pool.get(event_id) for key, event_id in wanted.items()}
     return {key: event for key, event in found.items() if event is not None}

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.events import resolution, rules, versions
+from homeserver.events import auth_graph, resolution, rules, versions
 from homeserver.events.errors import Denied
-from homeserver.events.identifiers import EventID
+from homeserver.events.identifiers import EventID, UserID
 from tests.events.rooms import ALICE, BOB, CAROL, DAVE, EVE, Room, resolve
 
 EVERY = list(versions.VERSIONS)
@@ -89,29 +89,44 @@ def test_what_all_agree_on_stays_and_nothing_is_invented(version, plans):
     assert all(one.key == key for key, one in result.items())
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(SECOND), st.lists(histories, min_size=2, max_size=3))
-def test_an_index_of_auth_chains_changes_nothing(version, plans):
+def forked(*views):
+    """The same as `resolve`, from nothing but what the views differ in."""
+    events, read = views[0].events, []
+    agreed, conflicts = resolution.separate([view.ids for view in views])
+
+    def cited_by(ids):
+        return {i: [one.event_id for one in events.values() if one.is_state and i in one.auth_events] for i in ids}
+
+    def load(ids):
+        read.extend(ids)
+        return {event_id: events[event_id] for event_id in ids}
+
+    def lookup(keys):
+        return {key: agreed[key] for key in keys if key in agreed}
+
+    found = resolution.resolve_fork(views[0].version, conflicts, lookup, cited_by, load, lambda _: False)
+    assert not found.keys() & agreed.keys()
+    return {key: events[event_id] for key, event_id in {**agreed, **found}.items()}, read
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(EVERY), st.lists(histories, min_size=2, max_size=3))
+def test_what_states_differ_in_is_enough_to_resolve_them(version, plans):
     views = forks(version, plans)
-    events = views[0].events
+    assert forked(*views)[0] == resolve(*views)
 
-    def chain(ids):
-        seen, stack = set(), list(ids)
-        while stack:
-            event_id = stack.pop()
-            if event_id not in seen:
-                seen.add(event_id)
-                stack.extend(events[event_id].auth_events)
-        return seen
 
-    def difference(sets):
-        chains = [chain(ids) for ids in sets]
-        return set.union(*chains) - set.intersection(*chains)
-
-    found = resolution.resolve(
-        views[0].version, [view.ids for view in views], lambda ids: {i: events[i] for i in ids}, lambda _: False, difference
-    )
-    assert {key: events[event_id] for key, event_id in found.items()} == resolve(*views)
+@pytest.mark.parametrize("version", SECOND)
+def test_a_small_fork_of_a_large_room_reads_little(version):
+    ours = settled(version)
+    for number in range(200):
+        ours.join(UserID(f"@guest{number}:three.example"))
+    theirs = ours.fork()
+    ours.name(BOB, "ours")
+    theirs.name(CAROL, "theirs")
+    theirs.levels(ALICE, **{**theirs.state[rules.POWER_LEVELS].content, "ban": 60})
+    state, read = forked(ours, theirs)
+    assert state == resolve(ours, theirs) and len(read) < 20
 
 
 # --- what it is made for
@@ -216,7 +231,7 @@ def test_the_conflicted_subgraph_holds_the_paths_between_conflicted_events():
     last = room.levels(ALICE, **{**first.content, "ban": 70})
     side = room.name(ALICE, "beside")
     pool = resolution.Pool(lambda ids: {event_id: room.events[event_id] for event_id in ids})
-    graph = resolution.conflicted_subgraph({first.event_id, last.event_id}, pool)
+    graph = auth_graph.conflicted_subgraph({first.event_id, last.event_id}, pool)
     assert {first.event_id, middle.event_id, last.event_id} <= graph
     assert side.event_id not in graph and room.state["m.room.member", BOB].event_id not in graph
 
