@@ -10,7 +10,7 @@ from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, federation, ground, rooms
+from homeserver.composition import accounts, federation, ground, membership, rooms, sync
 from homeserver.composition.accounts import Accounts
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
@@ -70,10 +70,13 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     on = ground.lay(settings, reactor, given)
     others = federation.compose(on)
     in_rooms = rooms.compose(on, observers=())
-    people = accounts.compose(on, in_rooms, NoBridges(), _profiles_of(others.peers))
+    people = accounts.compose(on, in_rooms, NoBridges(), _profiles_of(others.peers), watchers=())
+    entering = membership.compose(on, in_rooms, others)
+    following = sync.compose(on)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    endpoints = (*about, *in_rooms.endpoints, *people.endpoints, *others.endpoints)
+    parts = (in_rooms, people, entering, following, others)
+    endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
         settings,

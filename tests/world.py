@@ -25,6 +25,7 @@ from twisted.internet.task import Clock as StillClock
 
 from homeserver.accounts import registration
 from homeserver.accounts.devices import Login
+from homeserver.accounts.mail import Post
 from homeserver.accounts.registration import NewUser
 from homeserver.clock import Clock
 from homeserver.composition.ground import Given
@@ -119,6 +120,8 @@ class Network:
     servers: dict[str, "Home"] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     pages: dict[str, Page] = field(default_factory=dict)
+    post: Post | None = None
+    """Who takes the mail of servers made from now on."""
     latency: float = 0.0
     log: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Every request between servers: from, to, method, path."""
@@ -134,7 +137,7 @@ class Network:
         settings = replace(SETTINGS, server_name=parsed, **changes)
         identity = Identity(parsed, Key.of_seed("ed25519:a_test", name.encode().ljust(32, b"-")[:32]))
         database = databases.fresh(self.engine, self.reactor)
-        given = Given(database, Wire(self, parsed), self.clock, identity, at_once)
+        given = Given(database, Wire(self, parsed), self.clock, identity, at_once, self.post)
         home = self.servers[name] = Home(build(settings, self.reactor, given), self)
         return home
 

@@ -1,5 +1,6 @@
 """Accounts: who somebody is, how they log in, what they keep here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeserver.accounts.account_data import AccountData
@@ -7,11 +8,10 @@ from homeserver.accounts.bridges import Bridges
 from homeserver.accounts.callers import Callers
 from homeserver.accounts.chores import Chores
 from homeserver.accounts.closing import Closing
-from homeserver.accounts.devices import Devices, Lifetimes
+from homeserver.accounts.devices import Devices, Lifetimes, Watcher
 from homeserver.accounts.gate import AGREEABLE, Gate
 from homeserver.accounts.in_rooms import InRooms
 from homeserver.accounts.interactive import EMAIL, PASSWORD, TOKEN
-from homeserver.accounts.mail import Smtp
 from homeserver.accounts.passwords import Cost, Passwords
 from homeserver.accounts.profiles import TELL_ROOMS, Elsewhere, Profiles
 from homeserver.accounts.proofs import EmailProof, PasswordProof, TokenProof
@@ -45,6 +45,8 @@ class Accounts:
 
     callers: Callers
     devices: Devices
+    gate: Gate
+    closing: Closing
     profiles: Profiles
     account_data: AccountData
     operator: Commands
@@ -52,20 +54,19 @@ class Accounts:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, rooms: Rooms, bridges: Bridges, elsewhere: Elsewhere) -> Accounts:
-    """Make them.  `elsewhere` asks other servers for their users' profiles."""
+def compose(ground: Ground, rooms: Rooms, bridges: Bridges, elsewhere: Elsewhere, watchers: Sequence[Watcher]) -> Accounts:
+    """Make them.  `elsewhere` asks other servers for their users' profiles; `watchers` hear of devices that come and go."""
     settings, database, clock, limits, name = ground.settings, ground.database, ground.clock, ground.limits, ground.identity.name
     cost = Cost(settings.passwords.hash_time, settings.passwords.hash_memory // 1024, 1)
     passwords = Passwords(cost, ground.offload)
     proof = PasswordProof(database, passwords, limits, name)
-    post = Smtp(settings.email, ground.reactor) if settings.email else None
-    address_book = Threepids(database, clock, name, settings.client_url, post)
+    address_book = Threepids(database, clock, name, settings.client_url, ground.post)
     invited = TokenProof(database, clock)
     stages = {PASSWORD: proof.stage, TOKEN: invited.stage, EMAIL: EmailProof(address_book).stage, **AGREEABLE}
     gate = Gate(database, clock, stages)
     callers = Callers(database, clock, bridges)
     lifetimes = Lifetimes(settings.sessions.access_token_lifetime, None, settings.sessions.refresh_token_lifetime)
-    devices = Devices(database, clock, callers.memory, lifetimes)
+    devices = Devices(database, clock, callers.memory, lifetimes, tuple(watchers))
     registration = Registration(database, devices, bridges, settings)
     short_tokens = ShortTokens(database, clock)
     chores = Chores(database, clock, {TELL_ROOMS: InRooms(database, rooms.timeline).tell})
@@ -96,4 +97,4 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, elsewhere: Elsewhere
     )
     operator = Commands(closing, ground.identity, passwords, settings.passwords.min_length)
     services = (chores, Periodic(clock, SIGHTINGS_SECONDS, lambda: callers.sightings.write(database)))
-    return Accounts(callers, devices, profiles, account_data, operator, endpoints, services)
+    return Accounts(callers, devices, gate, closing, profiles, account_data, operator, endpoints, services)

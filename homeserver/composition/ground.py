@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from homeserver.accounts.mail import Post, Smtp
 from homeserver.accounts.passwords import Offload
 from homeserver.clock import Clock
 from homeserver.federation import network
@@ -37,6 +38,7 @@ class Given:
     clock: Clock | None = None
     identity: Identity | None = None
     offload: Offload | None = None
+    post: Post | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Ground:
     offload: Offload
     limits: Limits
     metrics: Metrics
+    post: Post | None
     services: list[Service] = field(default_factory=list)
 
 
@@ -70,6 +73,7 @@ def lay(settings: Settings, reactor: Any, given: Given) -> Ground:
         offload=given.offload or threads,
         limits=limits,
         metrics=Metrics(),
+        post=given.post or (Smtp(settings.email, reactor) if settings.email else None),
         services=[] if given.offload else [threads],
     )
 
