@@ -3,10 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from homeserver.clock import Clock
 from homeserver.errors import LimitExceeded
 from homeserver.units import Rate
+
+
+TOLERANCE_MS = 0.001
 
 
 @dataclass(slots=True)
@@ -26,7 +30,7 @@ class Limits:
         """Take one from the bucket of `key`; raises `LimitExceeded`, and takes nothing, when it is empty."""
         wait = self._take(name, key, record=True)
         if wait > 0:
-            raise LimitExceeded(int(wait) + 1)
+            raise LimitExceeded(ceil(wait - TOLERANCE_MS))
 
     def would_refuse(self, name: str, key: str) -> bool:
         """Whether `check` would raise now."""
@@ -40,7 +44,7 @@ class Limits:
         now, cost = float(self.clock.now()), 1000 / rate.per_second
         full_at = max(now, self._full_at.get((name, key), now)) + cost
         wait = full_at - now - cost * rate.burst
-        if wait > 0.001:
+        if wait > TOLERANCE_MS:
             return wait
         if record:
             self._full_at[name, key] = full_at
