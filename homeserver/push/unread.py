@@ -11,9 +11,10 @@ from homeserver.events import notable as worth
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.power import Power
-from homeserver.push import defaults, globs, reading, threads, verdicts
+from homeserver.push import defaults, globs, reading, verdicts
 from homeserver.push.conditions import Occasion, Reader
 from homeserver.push.verdicts import Verdict
+from homeserver.rooms import threads
 from homeserver.storage import members, notable, push_rules, state
 from homeserver.storage.events import Stored
 from homeserver.storage.notable import MAIN, ROOM, Mark, Spot

@@ -1,0 +1,144 @@
+"""Who is typing in which room: in memory only, gone with the process.  spec: client-server-api#typing-notifications
+
+Serials grow with each change, also over a restart (they begin with the time).  `since` may be called from any thread.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred
+
+from homeserver.clock import Clock
+from homeserver.errors import Forbidden
+from homeserver.events.errors import Malformed
+from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.federation.volatile import Edus
+from homeserver.presence.admission import Admits
+from homeserver.storage import members, rooms
+from homeserver.storage.database import Database
+from homeserver.storage.transactions import Transaction
+
+EDU = "m.typing"
+DEFAULT_SECONDS, MAX_SECONDS = 30.0, 120.0
+REMOTE_SECONDS = 60.0  # other servers repeat themselves before that
+REPEAT_MS = 30_000  # how often we tell other servers that somebody still types
+MAX_IN_ROOM = 200
+MAX_ROOMS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    serial: int
+    users: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Typist:
+    """Somebody who types: when that ends, and when other servers were told."""
+
+    end: DelayedCall
+    told_ms: int
+
+
+class Typing:
+    """The typists of all rooms."""
+
+    def __init__(self, database: Database, clock: Clock, name: ServerName, edus: Edus, admits: Admits) -> None:
+        self.serial = clock.now() * 1000
+        self._database, self._clock, self._name, self._edus, self._admits = database, clock, name, edus, admits
+        self._rooms: dict[str, _Room] = {}
+        self._typists: dict[tuple[str, str], _Typist] = {}
+
+    def since(self, serial: int, room_ids: Iterable[str]) -> dict[str, list[str]]:
+        """Who types in those of the rooms where that has changed since `serial`; nobody, where the last one stopped."""
+        found = {}
+        for room_id in room_ids:
+            room = self._rooms.get(room_id)
+            if room is not None and room.serial > serial and (room.users or serial):
+                found[room_id] = list(room.users)
+        return found
+
+    async def set(self, user: UserID, room_id: RoomID, typing: bool, timeout_ms: int | None = None) -> None:
+        """A local user types, for `timeout_ms` unless they say so again, or stops.  Raises `Forbidden` for who is not in the room."""
+        servers = await self._database.read(self._servers, room_id, user)
+        if typing:
+            seconds = min(timeout_ms / 1000, MAX_SECONDS) if timeout_ms and timeout_ms > 0 else DEFAULT_SECONDS
+            self._begin(user, room_id, seconds, servers)
+        else:
+            self._end(user, room_id, servers)
+
+    async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
+        """Another server says that one of its users types, or stopped.  spec: server-server-api#typing-notifications"""
+        try:
+            user, room_id = UserID.parse(str(content.get("user_id"))), RoomID.parse(str(content.get("room_id")))
+        except Malformed:
+            return
+        if user.domain != origin or not await self._database.read(self._may_type, room_id, user, origin):
+            return
+        if content.get("typing") is True:
+            self._begin(user, room_id, REMOTE_SECONDS, [])
+        else:
+            self._end(user, room_id, [])
+
+    def _may_type(self, txn: Transaction, room_id: str, user: str, origin: str) -> bool:
+        return members.is_joined(txn, room_id, user) and self._admits(txn, room_id, origin)
+
+    def _servers(self, txn: Transaction, room_id: RoomID, user: UserID) -> list[ServerName]:
+        if not members.is_joined(txn, room_id, user):
+            raise Forbidden(f"{user} is not in room {room_id}")
+        return [server for server in rooms.joined_servers(txn, room_id) if server != self._name]
+
+    def _begin(self, user: str, room_id: str, seconds: float, servers: list[ServerName]) -> None:
+        known = self._typists.get((room_id, user))
+        now = self._clock.now()
+        if known is not None:
+            known.end.reset(seconds)
+        else:
+            room = self._rooms.get(room_id, _Room(0))
+            if len(room.users) >= MAX_IN_ROOM or (room_id not in self._rooms and len(self._rooms) >= MAX_ROOMS):
+                return
+            end = self._clock.later(seconds, self._time_over, user, room_id)
+            known = self._typists[room_id, user] = _Typist(end, 0)
+            self._change(room_id, (*room.users, user))
+        if servers and now - known.told_ms >= REPEAT_MS:
+            known.told_ms = now
+            self._tell(user, room_id, servers, True)
+
+    def _end(self, user: str, room_id: str, servers: list[ServerName]) -> None:
+        known = self._typists.pop((room_id, user), None)
+        if known is None:
+            return
+        if known.end.active():
+            known.end.cancel()
+        self._change(room_id, tuple(other for other in self._rooms[room_id].users if other != user))
+        if servers:
+            self._tell(user, room_id, servers, False)
+
+    def _time_over(self, user: str, room_id: str) -> None:
+        """The time is over, and nobody said that it goes on.  Other servers see that by themselves, but sooner if told."""
+        self._end(user, room_id, [])
+        if user.endswith(":" + self._name):
+            Deferred.fromCoroutine(self._tell_end(UserID(user), RoomID(room_id))).addErrback(lambda _failure: None)
+
+    async def _tell_end(self, user: UserID, room_id: RoomID) -> None:
+        servers = await self._database.read(self._servers, room_id, user)
+        if servers and (room_id, user) not in self._typists:
+            self._tell(user, room_id, servers, False)
+
+    def _change(self, room_id: str, users: tuple[str, ...]) -> None:
+        self.serial += 1
+        self._rooms[room_id] = replace(self._rooms.get(room_id, _Room(0)), serial=self.serial, users=users)
+        if not users:
+            self._clock.later(600, self._forget, room_id, self.serial)
+        self._database.wakeups.fire([room_id])
+
+    def _forget(self, room_id: str, serial: int) -> None:
+        """Everybody who waits has long heard that nobody types."""
+        if self._rooms[room_id].serial == serial:
+            del self._rooms[room_id]
+
+    def _tell(self, user: str, room_id: str, servers: list[ServerName], typing: bool) -> None:
+        content = {"room_id": room_id, "user_id": user, "typing": typing}
+        self._edus.send(servers, EDU, content, f"{room_id} {user}")
