@@ -71,6 +71,7 @@ NEW = """
     SELECT COALESCE(max(writer) + 1, 0), 0, 0, 0, '', 0 FROM writers RETURNING writer, count, number, groups
 """
 HOLD = f"UPDATE writers SET holder = :holder, until = {NOW} + :lease WHERE writer = :writer"
+MINE = "SELECT count, number, groups FROM writers WHERE writer = :writer AND holder IN :holders FOR UPDATE"
 LEAVE = "UPDATE writers SET until = 0 WHERE writer = :writer AND holder = :holder"
 RENEW = f"UPDATE writers SET until = {NOW} + :lease WHERE writer = :writer AND holder = :holder"
 # Divides by zero, and so fails the commit, if somebody else has taken the row.
@@ -88,7 +89,11 @@ class LeasedStream(Stream):
     def __init__(self) -> None:
         super().__init__()
         self._groups = 0
-        self._holder = ""
+        self._holders = [""]  # the last one counts; the others may still stand in the row
+
+    @property
+    def _holder(self) -> str:
+        return self._holders[-1]
 
     def open(self, link: Link) -> None:
         """Take the place of a writer that is gone, or a new one."""
@@ -99,7 +104,7 @@ class LeasedStream(Stream):
         writer, count, number, groups = found[0]
         link.run(HOLD, {"writer": writer, "holder": holder, "lease": LEASE})
         link.commit()
-        self.writer, self.count, self.number, self._groups, self._holder = writer, count, number, groups, holder
+        self.writer, self.count, self.number, self._groups, self._holders = writer, count, number, groups, [holder]
         self._stored = (count, number)
 
     def seal(self, link: Link) -> None:
@@ -123,19 +128,24 @@ class LeasedStream(Stream):
     def recover(self, link: Link) -> bool:
         """The connection was lost and is back: whether the commit that was under way was carried out.
 
-        The row's lock waits for a commit that still runs; the new holder's name fails one that has not begun.
+        The row's lock waits for a commit that still runs; the new holder's name fails one that has not begun.  If this
+        fails, too, call it again: it knows all names under which it may hold the row.
         """
-        holder, self._holder = self._holder, uuid4().hex
+        self._holders.append(uuid4().hex)
         link.begin()
-        query = "SELECT groups FROM writers WHERE writer = :writer AND holder = :holder FOR UPDATE"
-        found = link.all(query, {"writer": self.writer, "holder": holder})
+        found = link.all(MINE, {"writer": self.writer, "holders": self._holders})
         if found:
             link.run(HOLD, {"writer": self.writer, "holder": self._holder, "lease": LEASE})
         link.commit()
         if not found:
             self.open(link)
             return False
-        return bool(found[0][0] == self._groups + 1)
+        count, number, groups = found[0]
+        committed = bool(groups == self._groups + 1)
+        self._holders = self._holders[-1:]
+        self._groups, self._stored = groups, (count, number)
+        self.count, self.number = count, max(number, self.number)
+        return committed
 
     def close(self, link: Link) -> None:
         """Leave the place to the next process at once."""

@@ -118,11 +118,11 @@ class Group:
         self.buffer.flush_all(self.link)
         self.stream.seal(self.link)
         self.link.commit()
+        self.stream.sealed()
         return self.committed()
 
     def committed(self) -> Batch:
         """The commit was carried out."""
-        self.stream.sealed()
         self.draft.publish()
         return self.batch
 
@@ -209,11 +209,13 @@ class Writer:
     def _commit(self, group: Group) -> Batch:
         try:
             return group.commit()
-        except Lost:
-            # It may have been carried out all the same: the row of this writer tells.
-            self._link.reopen()
-            if self._stream.recover(self._link):
-                return group.committed()
+        except Lost as error:
+            try:
+                if self._come_back():
+                    return group.committed()
+            except DatabaseError:
+                # Not to be run again: it may be there.
+                return _unavailable([answer.act for answer in group.batch.answers], error, group.batch.again)
             raise
 
     def _attempt(self, group: Group, act: Act) -> bool:
@@ -259,16 +261,28 @@ class Writer:
             act.tries += 1
         self._give_up()
         try:
-            self._link.reopen()
-            self._stream.recover(self._link)
+            self._come_back()
         except DatabaseError:
-            return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts])
-        tired = [act for act in acts if act.tries > LOSSES]
-        return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in tired], again=[act for act in acts if act.tries <= LOSSES])
+            return _unavailable(acts, error)
+        return _unavailable([act for act in acts if act.tries > LOSSES], error, [act for act in acts if act.tries <= LOSSES])
+
+    def _come_back(self) -> bool:
+        """Connect again; whether the commit that was under way had been carried out (the row of this writer tells)."""
+        for _ in range(LOSSES):
+            self._link.reopen()
+            try:
+                return self._stream.recover(self._link)
+            except (Lost, Collision):
+                log.warning("The connection to the database was lost again")
+        raise Unavailable("the connection to the database is lost again and again")
 
     def _give_up(self) -> None:
         self._link.rollback()
         self._stream.reset()
+
+
+def _unavailable(acts: Sequence[Act], error: DatabaseError, again: Sequence[Act] = ()) -> Batch:
+    return Batch(answers=[Answer(act, None, Unavailable(str(error))) for act in acts], again=again)
 
 
 __all__ = ["Act", "Answer", "Batch", "Counts", "Needs", "Row", "Writer"]

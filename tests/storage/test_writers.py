@@ -190,7 +190,7 @@ def test_a_connection_cut_in_the_middle_of_work_neither_loses_nor_repeats_an_act
         txn.run("UPDATE notes SET text = text || 'x' WHERE id = 0")
 
     acts = []
-    for _ in range(6):
+    for _ in range(10):
         acts += [one.write(adds) for _ in range(70)]
         sql(pair_address(one), cut)
     answers = loop.run(*acts)
