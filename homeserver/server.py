@@ -10,7 +10,7 @@ from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, federation, ground, membership, rooms, sync
+from homeserver.composition import accounts, federation, ground, keys, membership, rooms, sync
 from homeserver.composition.accounts import Accounts
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
@@ -20,6 +20,9 @@ from homeserver.events.identifiers import UserID
 from homeserver.federation.failures import PeerError
 from homeserver.federation.peers import Peers
 from homeserver.identity import Identity
+from homeserver.keys.announce import Announcer
+from homeserver.keys.devices import DeviceWatch
+from homeserver.keys.joining import RoomWatch
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.web.listening import Doors
@@ -69,13 +72,15 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     # From below to above; a layer gets those it stands on.
     on = ground.lay(settings, reactor, given)
     others = federation.compose(on)
-    in_rooms = rooms.compose(on, observers=())
-    people = accounts.compose(on, in_rooms, NoBridges(), _profiles_of(others.peers), watchers=())
+    announcer = Announcer(settings.federation.share_device_names)
+    in_rooms = rooms.compose(on, observers=(RoomWatch(on.identity.name, announcer),))
+    people = accounts.compose(on, in_rooms, NoBridges(), _profiles_of(others.peers), watchers=(DeviceWatch(announcer),))
+    secrets = keys.compose(on, others, people, announcer)
     entering = membership.compose(on, in_rooms, others)
     following = sync.compose(on)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, entering, following, others)
+    parts = (in_rooms, people, secrets, entering, following, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(

@@ -10,6 +10,7 @@ from homeserver.events.power import Power
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.peers import Peers
 from homeserver.identity import Identity
+from homeserver.rooms import reading
 from homeserver.storage import directory, members, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
@@ -75,7 +76,11 @@ class Aliases:
 
     async def of_room(self, room_id: RoomID, user: UserID) -> Sequence[RoomAlias]:
         """The local aliases of a room that the user may read."""
-        return await self.database.read(directory.aliases_of, room_id)
+        return await self.database.read(self._of_room, room_id, user)
+
+    def _of_room(self, txn: Transaction, room_id: RoomID, user: UserID) -> list[RoomAlias]:
+        reading.window(txn, room_id, user)
+        return directory.aliases_of(txn, room_id)
 
 
 def may_set_aliases(txn: Transaction, room_id: RoomID, user: UserID) -> bool:

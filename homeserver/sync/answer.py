@@ -46,7 +46,7 @@ def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selec
     # Always there, also when empty: clients read their absence as "no news" and would not upload keys.
     answer["device_one_time_keys_count"] = {"signed_curve25519": 0, **beside.key_counts}
     answer["device_unused_fallback_key_types"] = answer["org.matrix.msc2732.device_unused_fallback_key_types"] = list(beside.fallback_types)
-    return orjson.dumps(answer)
+    return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)  # room ids are a type of their own
 
 
 def is_news(changes: Changes, beside: Beside) -> bool:

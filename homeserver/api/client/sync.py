@@ -18,7 +18,6 @@ from homeserver.sync.selection import Selection
 from homeserver.sync.token import SyncToken
 from homeserver.web.callers import Caller
 from homeserver.web.routes import get
-from homeserver.web.types import Response
 
 
 class SyncQuery(msgspec.Struct, rename={"state_after_unstable": "org.matrix.msc4222.use_state_after"}):
@@ -42,14 +41,13 @@ class Sync:
     poll: Poll
 
     @get("/_matrix/client/v3/sync", guests=True)
-    async def sync(self, caller: Caller, query: SyncQuery) -> Response:
+    async def sync(self, caller: Caller, query: SyncQuery) -> bytes:
         """What happened since the token."""
         wanted = await self._selection(caller, query)
         since = SyncToken.parse(query.since) if query.since else None
         await self.poll.sources.seen(caller.user_id, caller.device_id, query.set_presence)
         viewer = Viewer(caller.user_id, caller.device_id, self.clock.now())
-        body = await self.poll.next(viewer, since, max(0, query.timeout) / 1000, wanted)
-        return Response(200, {"Content-Type": "application/json"}, body)
+        return await self.poll.next(viewer, since, max(0, query.timeout) / 1000, wanted)
 
     async def _selection(self, caller: Caller, query: SyncQuery) -> Selection:
         after = query.use_state_after or query.state_after_unstable
@@ -65,7 +63,8 @@ class Sync:
             except ValueError:
                 raise NotJSON("The filter is not JSON") from None
             return shapes.check(definition)
-        found = await self.database.read(filters.get, caller.user_id, int(text)) if text.isascii() and text.isdigit() and len(text) < 18 else None
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else -1
+        found = await self.database.read(filters.get, caller.user_id, number)
         if found is None:
             raise InvalidParam("There is no such filter")
         return found

@@ -18,7 +18,7 @@ INVITE = 1024 * 1024
 class Versions(msgspec.Struct):
     """The room versions that the other server knows; without any, version 1."""
 
-    ver: list[str] = ["1"]
+    ver: list[str] = msgspec.field(default_factory=lambda: ["1"])
 
 
 class Invitation(msgspec.Struct):
