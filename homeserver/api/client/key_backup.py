@@ -85,7 +85,7 @@ class KeyBackups:
     async def get_all(self, caller: Caller, query: Which) -> Response:
         """All keys.  They are sent as they are read: there may be very many."""
         pieces = await self.backups.rooms(Place(caller.user_id, query.version))
-        return Response(200, {"Content-Type": "application/json"}, pieces)
+        return Response(200, {"content-type": "application/json"}, pieces)
 
     @get(ROOM)
     async def get_room(self, caller: Caller, room_id: str, query: Which) -> bytes:
