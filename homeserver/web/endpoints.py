@@ -15,7 +15,8 @@ Returned are a struct, dict, list, bytes (JSON already), None ({}), `Reply` (ano
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -95,7 +96,12 @@ class Endpoint:
 
 
 def plan(method: Callable[..., Awaitable[Any]], route: Route) -> Endpoint:
-    """The endpoint for `method` on `route`; raises `BadEndpoint` when the signature and the path do not fit."""
+    """The endpoint for the bound `method` on `route`; raises `BadEndpoint` when the signature and the path do not fit."""
+    return replace(_unbound_plan(method.__func__, route), call=method)  # type: ignore[attr-defined]
+
+
+@cache  # of what cannot change: the code
+def _unbound_plan(method: Callable[..., Awaitable[Any]], route: Route) -> Endpoint:
     where = f"{route.method} {route.path} ({getattr(method, '__qualname__', method)})"
     if not inspect.iscoroutinefunction(method):
         raise BadEndpoint(f"{where}: is not an async method")
@@ -103,7 +109,7 @@ def plan(method: Callable[..., Awaitable[Any]], route: Route) -> Endpoint:
     found: dict[str, Any] = {}
     in_path = _placeholders(route.path)
     parameters: list[tuple[str, int, Parse | None]] = []
-    for name, parameter in inspect.signature(method).parameters.items():
+    for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
         if name not in hints:
             raise BadEndpoint(f"{where}: the parameter {name} has no type")
         if name in SPECIAL:

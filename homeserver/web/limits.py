@@ -9,7 +9,6 @@ from homeserver.clock import Clock
 from homeserver.errors import LimitExceeded
 from homeserver.units import Rate
 
-
 TOLERANCE_MS = 0.001
 
 
