@@ -249,7 +249,7 @@ class Client:
     async def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> Reply:
         """The answer to a request.  `body` is JSON, or bytes as they are; the rest are query parameters, lists are repeated."""
         sent = {"authorization": f"Bearer {self.token}"} if self.token is not None else {}
-        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
         path = path if path.startswith(("/_", "/.", "/health")) else "/_matrix/client/v3" + path
         path, _, more = path.partition("?")
         text = "&".join(part for part in (more, urlencode(query, doseq=True)) if part)
