@@ -44,7 +44,7 @@ class Size(int):
         return cls(int(match[1]) * cls.UNITS[match[2]])
 
     def __str__(self) -> str:
-        unit = next(unit for unit, size in reversed(self.UNITS.items()) if int(self) % size == 0)
+        unit = next(unit for unit, size in reversed(self.UNITS.items()) if int(self) % size == 0) if self else ""
         return f"{int(self) // self.UNITS[unit]}{unit}"
 
 
