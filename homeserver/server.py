@@ -11,7 +11,7 @@ from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
 from homeserver.composition import accounts, federation, ground, keys, membership, rooms, sync
-from homeserver.composition.accounts import Accounts
+from homeserver.composition.accounts import Accounts, Outside
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
 from homeserver.composition.rooms import Rooms
@@ -74,9 +74,10 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     others = federation.compose(on)
     announcer = Announcer(settings.federation.share_device_names)
     in_rooms = rooms.compose(on, observers=(RoomWatch(on.identity.name, announcer),))
-    people = accounts.compose(on, in_rooms, NoBridges(), _profiles_of(others.peers), watchers=(DeviceWatch(announcer),))
-    secrets = keys.compose(on, others, people, announcer)
     entering = membership.compose(on, in_rooms, others)
+    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer),))
+    people = accounts.compose(on, in_rooms, NoBridges(), outside)
+    secrets = keys.compose(on, others, people, announcer)
     following = sync.compose(on)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))

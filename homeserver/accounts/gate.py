@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from homeserver.accounts import secrets
-from homeserver.accounts.interactive import DUMMY, PASSWORD, TERMS, Act, Challenge, Offer, Proof, read_proof
+from homeserver.accounts.interactive import DUMMY, PASSWORD, TERMS, Act, Challenge, Offer, Proof, read_proof, same_place
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden, Refused
 from homeserver.storage import tokens
@@ -78,10 +78,15 @@ class Gate:
             known = await self.database.read(tokens.session, session.id_hash, self._horizon)
             if known is None:
                 raise await self._expired(act, offer)
-            if known.act != session.act:
-                raise Forbidden("This authentication was begun for another request")
-            session = known
+            session = known if known.act == session.act else await self._rebound(known, session.act)
         return await self._go_on(offer, proof, session_id, session)
+
+    async def _rebound(self, known: AuthSession, act: bytes) -> AuthSession:
+        """Some clients ask what is needed with an empty body: as long as nothing was proven, the body may still change."""
+        same = same_place(known.act, act) and not known.completed
+        if not same or not await self.database.write(tokens.rebind_session, known.id_hash, act):
+            raise Forbidden("This authentication was begun for another request")
+        return replace(known, act=act)
 
     async def _go_on(self, offer: Offer, proof: Proof, session_id: str, session: AuthSession) -> Passed:
         error, before, stored = None, session, proof.session is not None

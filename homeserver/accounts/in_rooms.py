@@ -18,8 +18,8 @@ from homeserver.storage.members import Member
 
 log = Logger()
 
-Leave = Callable[[UserID, RoomID], Awaitable[object]]
-"""Leave a room, or decline the invite to it, through other servers where that is needed."""
+Leave = Callable[[UserID, RoomID, dict[str, Any]], Awaitable[object]]
+"""Leave a room, with this content of the member event besides, or decline the invite to it, through other servers where that is needed."""
 
 
 def content(fields: dict[str, bytes]) -> dict[str, Any]:
@@ -62,6 +62,6 @@ class Departure:
         """Leave every room, decline every invite, take back every knock."""
         for member in await self.database.read(members.of_user, user_id, ["join", "invite", "knock"]):
             try:
-                await self.leave(user_id, member.room_id)
+                await self.leave(user_id, member.room_id, {})
             except (Denied, Refused) as error:
                 log.info("{user} cannot leave {room}: {error}", user=user_id, room=member.room_id, error=error)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from homeserver.accounts.chores import Chores
-from homeserver.errors import BadJSON, Forbidden, InvalidParam, MissingParam, NotFound, Refused
+from homeserver.errors import BadJSON, InvalidParam, MissingParam, NotFound, Refused
 from homeserver.events.identifiers import UserID
 from homeserver.storage import accounts, profiles
 from homeserver.storage.database import Database, Transaction
@@ -104,8 +104,8 @@ class Profiles:
 
     def _change(self, txn: Transaction, user_id: UserID, field: str, value: bytes | None) -> None:
         account = accounts.get(txn, user_id)
-        if account is None and user_id.domain != self.server_name:
-            raise Forbidden("This user is not of this server")
+        if account is None or account.deactivated:
+            raise NotFound("There is no such user")
         before = profiles.fields(txn, user_id)
         if before.get(field) == value:
             return

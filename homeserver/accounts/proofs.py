@@ -56,7 +56,8 @@ class PasswordProof:
         account = await self.database.read(find, meant)
         if only is not None and (account is None or account.user_id != only):
             raise Forbidden("This is not your account")
-        return await self._compare(account, account.user_id if account else str(meant), password)
+        # Counted under what was said, not under whom it means: else the limit would tell which names and addresses are one account.
+        return await self._compare(account, str(meant).lower(), password)
 
     async def _compare(self, account: Account | None, key: str, password: str) -> Account:
         if self.limits.would_refuse("failed_login", key):

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from twisted.logger import Logger
+
 from homeserver.accounts import secrets, usernames
 from homeserver.accounts.mail import Post
 from homeserver.clock import Clock
@@ -16,6 +18,8 @@ from homeserver.storage import accounts, validations
 from homeserver.storage.accounts import Threepid
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.validations import Validation
+
+log = Logger()
 
 LIFETIME_MS = 60 * 60 * 1000
 REGISTER, PASSWORD, ADD = "register", "password", "add"
@@ -79,8 +83,17 @@ class Threepids:
         )
         sid, new, owner = await self.database.write(self._begin, validation)
         if new:
-            await self.post.send(wish.email.strip(), f"{SUBJECTS[purpose]} ({self.server_name})", self._text(purpose, owner, sid, token))
+            await self._send(self.post, wish.email.strip(), purpose, (sid, self._text(purpose, owner, sid, token)))
         return sid
+
+    async def _send(self, post: Post, to: str, purpose: str, letter: tuple[str, str]) -> None:
+        sid, text = letter
+        try:
+            await post.send(to, f"{SUBJECTS[purpose]} ({self.server_name})", text)
+        except Exception:
+            log.failure("A mail could not be sent")
+            await self.database.write(validations.remove, sid)
+            raise Refused(500, "M_UNKNOWN", "The mail could not be sent, please try again later") from None
 
     def _begin(self, txn: Transaction, wanted: Validation) -> tuple[str, bool, UserID | None]:
         validations.sweep(txn, self.clock.now() - LIFETIME_MS)

@@ -1,16 +1,15 @@
 """Accounts: who somebody is, how they log in, what they keep here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeserver.accounts.account_data import AccountData
 from homeserver.accounts.bridges import Bridges
 from homeserver.accounts.callers import Callers
 from homeserver.accounts.chores import Chores
-from homeserver.accounts.closing import Closing
+from homeserver.accounts.closing import LEAVE, Closing
 from homeserver.accounts.devices import Devices, Lifetimes, Watcher
 from homeserver.accounts.gate import AGREEABLE, Gate
-from homeserver.accounts.in_rooms import InRooms
+from homeserver.accounts.in_rooms import Departure, InRooms, Leave
 from homeserver.accounts.interactive import EMAIL, PASSWORD, TOKEN
 from homeserver.accounts.passwords import Cost, Passwords
 from homeserver.accounts.profiles import TELL_ROOMS, Elsewhere, Profiles
@@ -40,6 +39,15 @@ SIGHTINGS_SECONDS = 60
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What accounts need of others: profiles of users elsewhere, a way out of rooms, who hears of devices that come and go."""
+
+    elsewhere: Elsewhere
+    leave: Leave
+    watchers: tuple[Watcher, ...]
+
+
+@dataclass(frozen=True)
 class Accounts:
     """What others need of accounts."""
 
@@ -54,8 +62,8 @@ class Accounts:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, rooms: Rooms, bridges: Bridges, elsewhere: Elsewhere, watchers: Sequence[Watcher]) -> Accounts:
-    """Make them.  `elsewhere` asks other servers for their users' profiles; `watchers` hear of devices that come and go."""
+def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside) -> Accounts:
+    """Make them."""
     settings, database, clock, limits, name = ground.settings, ground.database, ground.clock, ground.limits, ground.identity.name
     cost = Cost(settings.passwords.hash_time, settings.passwords.hash_memory // 1024, 1)
     passwords = Passwords(cost, ground.offload)
@@ -66,11 +74,12 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, elsewhere: Elsewhere
     gate = Gate(database, clock, stages)
     callers = Callers(database, clock, bridges)
     lifetimes = Lifetimes(settings.sessions.access_token_lifetime, None, settings.sessions.refresh_token_lifetime)
-    devices = Devices(database, clock, callers.memory, lifetimes, tuple(watchers))
+    devices = Devices(database, clock, callers.memory, lifetimes, outside.watchers)
     registration = Registration(database, devices, bridges, settings)
     short_tokens = ShortTokens(database, clock)
-    chores = Chores(database, clock, {TELL_ROOMS: InRooms(database, rooms.timeline).tell})
-    profiles = Profiles(database, name, chores, elsewhere)
+    jobs = {TELL_ROOMS: InRooms(database, rooms.timeline).tell, LEAVE: Departure(database, outside.leave).all_rooms}
+    chores = Chores(database, clock, jobs)
+    profiles = Profiles(database, name, chores, outside.elsewhere)
     closing = Closing(database, devices, chores)
     account_data = AccountData(database)
     endpoints = (

@@ -219,6 +219,14 @@ def advance_session(txn: Transaction, state: AuthSession) -> None:
     )
 
 
+def rebind_session(txn: Transaction, id_hash: bytes, act: bytes) -> bool:
+    """Bind an authentication to another body; False if something was proven in it already."""
+    changed = txn.run(
+        "UPDATE auth_sessions SET act = :act WHERE id_hash = :id AND completed = :nothing", act=act, id=id_hash, nothing=orjson.dumps([])
+    )
+    return changed > 0
+
+
 def end_session(txn: Transaction, id_hash: bytes) -> bool:
     """Use the authentication up; False if it was gone already."""
     return txn.run("DELETE FROM auth_sessions WHERE id_hash = :id", id=id_hash) > 0

@@ -156,7 +156,8 @@ async def test_a_forgotten_password(network: Network) -> None:
     good(await alice.post("/account/3pid/add", {**creds, "auth": secret("alice")}))
 
     # The proof for adding an address is not one for a new password: also not for who stole a token.
-    stage = {"type": "m.login.email.identity", "threepid_creds": await proves(alice, "/account/3pid/email/requestToken", "x@y.z", letters, "u")}
+    creds = await proves(alice, "/account/3pid/email/requestToken", "x@y.z", letters, "u")
+    stage = {"type": "m.login.email.identity", "threepid_creds": creds}
     refused(await alice.post("/account/password", {"new_password": "evil", "auth": stage}), 403, "M_FORBIDDEN")
     refused(await home.stranger().post("/account/password", {"new_password": "evil", "auth": stage}), 403, "M_FORBIDDEN")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from homeserver.accounts import interactive, passwords, registration
+from homeserver.accounts import interactive, passwords, profiles, registration
 from homeserver.accounts.callers import Callers
 from homeserver.accounts.devices import Issued, Login
 from homeserver.accounts.gate import Gate
@@ -232,6 +232,8 @@ class SharedSecret:
         signed = [body.username, body.password, "admin" if body.admin else "notadmin"]
         await self.registration.check_mac(body.nonce, body.mac, signed + ([body.user_type] if body.user_type else []))
         passwords.checked(body.password, 1)
+        if body.displayname is not None:
+            profiles.checked("displayname", {"displayname": body.displayname})
         user_id = await self.registration.name(body.username)
         user = NewUser(user_id, await self.passwords.hash(body.password), body.admin, display_name=body.displayname)
         return session(user_id, await self.registration.register(user, Login(user_id)))
