@@ -32,6 +32,13 @@ class Hints(Protocol):
         """End."""
 
 
+class Care(Protocol):
+    """Something that runs beside."""
+
+    def stop(self) -> None:
+        """End."""
+
+
 class Runs(Protocol):
     """Something that carries out acts."""
 
@@ -66,6 +73,7 @@ class Database:
         self._writing: Runs
         self._reading: Runs
         self._hints: Hints | None = None
+        self._care: Care | None = None
 
     def start(self, writing: Runs, reading: Runs) -> Self:
         """Say what carries out acts and reads."""
@@ -75,6 +83,11 @@ class Database:
     def with_hints(self, hints: Hints) -> Self:
         """Say who carries hints to and from other processes."""
         self._hints = hints
+        return self
+
+    def with_care(self, care: Care) -> Self:
+        """Say what else runs for this database, and is to end with it."""
+        self._care = care
         return self
 
     @property
@@ -127,8 +140,9 @@ class Database:
 
     def close(self) -> None:
         """Finish what is under way, and let go of the database."""
-        if self._hints is not None:
-            self._hints.stop()
+        for care in (self._hints, self._care):
+            if care is not None:
+                care.stop()
         self._writing.stop()
         self._reading.stop()
         for link in self._links:

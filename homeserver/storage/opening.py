@@ -1,11 +1,13 @@
 """From a line of configuration to an open, migrated database.  The one place that knows both engines."""
 
 import sqlite3
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from homeserver.clock import Clock
 from homeserver.storage import sqlite
+from homeserver.storage.checkpoints import Checkpoints
 from homeserver.storage.database import Database, Inline
 from homeserver.storage.hints import Hints
 from homeserver.storage.links import Link
@@ -22,6 +24,9 @@ from homeserver.storage.writer import Writer
 MEMORY = 128 << 20
 READERS = 3
 POOL = 5  # connections that read, on PostgreSQL
+# How long one thread may keep the others from running, in seconds.  A statement lets go of the interpreter more than once, and
+# waits this long to have it back while the reactor is busy.  (Measured: 5 acts, busy reactor: 244 ms with Python's 5 ms, 16 ms so.)
+SWITCH = 0.0002
 RENEWAL = 15.0  # seconds between renewals of an idle writer's lease
 
 
@@ -70,10 +75,12 @@ def _file(path: str, reactor: Any, memory: int, readers: int) -> Database:
     claim = sqlite.claim(path)
     link = SQLite(sqlite.connect(path, writes=True), claim=claim)
     _migrate(link)
-    return _threads(link, Stream(), [SQLite(sqlite.connect(path, writes=False)) for _ in range(readers)], reactor, memory)
+    database = _threads(link, Stream(), [SQLite(sqlite.connect(path, writes=False)) for _ in range(readers)], reactor, memory)
+    return database.with_care(Checkpoints(sqlite.connect(path, writes=True), path))
 
 
 def _threads(link: Link, stream: Stream, reading: Sequence[Link], reactor: Any, memory: int, idle: float | None = None) -> Database:
+    sys.setswitchinterval(SWITCH)
     stream.open(link)
     cache, horizon = Memory(memory), Horizon()
     writer = Writer(link, stream, cache, horizon)

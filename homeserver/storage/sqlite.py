@@ -19,7 +19,7 @@ SETTINGS = (
 FILE = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA wal_autocheckpoint = 16000",  # if checkpoints.py does not keep up
     "PRAGMA journal_size_limit = 67108864",
 )
 CACHE_KIB = {True: 65536, False: 16384}  # by whether the connection writes
