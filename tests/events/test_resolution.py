@@ -211,17 +211,60 @@ def test_in_version_1_the_deepest_allowed_event_wins():
     assert resolve(ours, theirs)["m.room.name", ""].content == {"name": "low"}
 
 
-def test_version_12_replays_from_nothing_where_version_11_starts_from_what_is_agreed():
-    """A state that forgot who is banned: what is agreed on (the join) does not authorise by itself.  spec: rooms/v12#state-resolution"""
-    for version in ("11", "12"):
-        ours = settled(version)
-        theirs = ours.fork()
-        ours.levels(ALICE, **{**ours.state[rules.POWER_LEVELS].content, "ban": 60})
-        ours.name(ALICE, "ours")
-        theirs.name(BOB, "theirs")
-        state = resolve(ours, theirs)
-        assert state[rules.POWER_LEVELS].content["ban"] == 60
-        assert state["m.room.name", ""].content == {"name": "ours"}
+def handed_on(version):
+    """(before, after): Alice makes Bob strong, Bob makes Carol strong; the levels in between are in neither state."""
+    before = settled(version, events={"m.room.power_levels": 40})
+    after = before.fork()
+    levels = before.state[rules.POWER_LEVELS].content
+    after.levels(ALICE, **{**levels, "users": {**levels["users"], BOB: 90}})
+    after.levels(BOB, **{**levels, "users": {**levels["users"], BOB: 90, CAROL: 80}})
+    return before, after
+
+
+def both_ways(*views):
+    """What the views resolve to, whichever way it is found."""
+    state, _ = forked(*views)
+    assert state == resolve(*views)
+    return state
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_what_only_the_auth_chain_of_one_side_holds_is_replayed_too(version):
+    before, after = handed_on(version)
+    assert power_of(after, both_ways(before, after), CAROL) == 80
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_a_state_that_forgot_levels_others_rest_on_resets_them_before_version_12(version):
+    before, after = handed_on(version)
+    rests_on_it = after.name(CAROL, "agreed on")
+    before.state["m.room.name", ""] = rests_on_it
+    state = both_ways(before, after)
+    assert power_of(after, state, CAROL) == (80 if version == "12" else 50)
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_what_was_right_when_it_was_said_stays_in_version_12_and_is_lost_before(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    ours.name(BOB, "first")
+    theirs.now += 500
+    theirs.name(BOB, "second")
+    theirs.state["m.room.member", BOB] = ours.ban(ALICE, BOB)
+    state = both_ways(ours, theirs)
+    assert state["m.room.member", BOB].membership == "ban"
+    assert (("m.room.name", "") in state) is (version == "12")
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_a_membership_that_power_rests_on_is_replayed_with_the_power(version):
+    ours = settled(version)
+    theirs = ours.fork()
+    theirs.leave(BOB)
+    ours.now += 50_000
+    ours.join(BOB, displayname="Bob")
+    ours.send(BOB, "m.room.join_rules", {"join_rule": "public", "by": "Bob"}, "")
+    assert both_ways(ours, theirs)["m.room.member", BOB].membership == "leave"
 
 
 def test_the_conflicted_subgraph_holds_the_paths_between_conflicted_events():

@@ -49,9 +49,15 @@ def test_nothing_may_be_in_a_room_that_was_not_created(version):
     room = Room(version)
     join = room.draft(ALICE, "m.room.member", {"membership": "join"}, ALICE)
     denied(rules.check, join, {})
-    other = Room(version, note="another one")
-    other.state[rules.CREATE] = other.create.replace(room_id=RoomID("!else:one.example"))
-    denied(rules.check, join, other.state)
+
+
+@pytest.mark.parametrize("version", EVERY)
+def test_the_state_of_one_room_is_none_for_another(version):
+    room = Room(version).settled()
+    message = room.draft(ALICE, "m.room.message", {})
+    rules.check(message, room.state)
+    room.state[rules.CREATE] = room.create.replace(room_id=RoomID("!else:one.example"))
+    denied(rules.check, message, room.state)
 
 
 @pytest.mark.parametrize("version", EVERY)
@@ -142,6 +148,8 @@ def test_a_join_rule_of_the_wrong_type_lets_nobody_in(rule):
 def test_the_creator_alone_may_join_right_after_the_create_event(version):
     room = Room(version)
     denied(room.join, BOB)
+    first = room.draft(ALICE, "m.room.member", {"membership": "join"}, ALICE)
+    denied(rules.check, first.replace(prev_events=(*first.prev_events, EventID("$more:x"))), room.state)
     room.join(ALICE)
     denied(room.join, BOB)
 
@@ -166,6 +174,7 @@ def test_a_restricted_join_takes_a_member_who_may_invite(version, rule):
     room = in_room(version, rule, {BOB: "leave", CAROL: "join", DAVE: "leave"})
     room.join(BOB, join_authorised_via_users_server=CAROL)
     room.leave(BOB)
+    denied(room.join, BOB, join_authorised_via_users_server=DAVE)
     room.levels(ALICE, invite=50, users={} if version == "12" else {ALICE: 100})
     assert "may not invite" in denied(room.join, BOB, join_authorised_via_users_server=CAROL)
     room.join(BOB, join_authorised_via_users_server=ALICE)
@@ -243,6 +252,11 @@ def test_moderators_rank_by_power():
     room.levels(ALICE, users={BOB: 50, CAROL: 40}, kick=30, ban=50)
     denied(room.kick, CAROL, DAVE)
     room.kick(BOB, DAVE)
+    room.join(DAVE)
+    room.levels(ALICE, users={BOB: 50, CAROL: 29}, kick=30)
+    denied(room.kick, CAROL, DAVE)
+    room.levels(ALICE, users={BOB: 50, CAROL: 30}, kick=30)
+    room.kick(CAROL, DAVE)
 
 
 @pytest.mark.parametrize("content", [{}, {"membership": None}, {"membership": 5}, {"membership": ["join"]}, {"membership": {}}])
