@@ -10,7 +10,7 @@ from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, federation, ground, keys, membership, rooms, sync
+from homeserver.composition import accounts, attention, federation, ground, keys, membership, rooms, sync
 from homeserver.composition.accounts import Accounts, Outside
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
@@ -78,10 +78,11 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer),))
     people = accounts.compose(on, in_rooms, NoBridges(), outside)
     secrets = keys.compose(on, others, people, announcer)
-    following = sync.compose(on)
+    attentive = attention.compose(on, others)
+    following = sync.compose(on, attentive)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, following, others)
+    parts = (in_rooms, people, secrets, entering, attentive, following, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -91,7 +92,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         on.clock,
         router=Router(endpoints, identify, authenticate, on.limits, on.metrics.observe),
         commands=Router([people.operator], identify, authenticate, on.limits),
-        services=(*on.services, *people.services),
+        services=(*on.services, *people.services, *attentive.services),
         doors=Doors(reactor, on.clock, settings.web),
         rooms=in_rooms,
         accounts=people,

@@ -12,6 +12,7 @@ from homeserver.federation.backoff import Backoff
 from homeserver.federation.conversation import Conversation
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
+from homeserver.federation.volatile import Edus, Nowhere
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Federation:
     keyring: Keyring
     backoff: Backoff
     authentication: Authentication
+    edus: Edus
     endpoints: tuple[object, ...]
 
 
@@ -38,4 +40,4 @@ def compose(ground: Ground) -> Federation:
         Keys(identity, clock, own, keyring, admission),
         Version(),
     )
-    return Federation(peers, keyring, backoff, Authentication(identity, keyring, backoff, admission), endpoints)
+    return Federation(peers, keyring, backoff, Authentication(identity, keyring, backoff, admission), Nowhere(), endpoints)

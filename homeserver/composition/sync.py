@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.api.client.sync import Sync as SyncPages
+from homeserver.composition.attention import Attention
 from homeserver.composition.ground import Ground
 from homeserver.sync.beside import Sources
 from homeserver.sync.poll import Poll
@@ -16,7 +17,7 @@ class Sync:
     endpoints: tuple[object, ...]
 
 
-def compose(ground: Ground) -> Sync:
+def compose(ground: Ground, attention: Attention) -> Sync:
     """Make it."""
-    poll = Poll(ground.database, ground.clock, Sources(ground.database))
+    poll = Poll(ground.database, ground.clock, Sources(ground.database, attention.typing, attention.presence))
     return Sync(poll, (SyncPages(ground.database, ground.clock, poll),))

@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.events.identifiers import UserID
 from homeserver.keys import changes as keys
+from homeserver.presence.presence import Presence
+from homeserver.presence.typing import Typing
 from homeserver.push import counting
 from homeserver.push.counting import RoomCounts
+from homeserver.receipts import reading
 from homeserver.storage import one_time_keys, to_device
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.answer import Beside
 from homeserver.sync.changes import Changes, Question
+from homeserver.sync.selection import passes, wants_room
 from homeserver.sync.token import SyncToken
 
 
@@ -27,18 +32,21 @@ class Sources:
     """Where it all comes from."""
 
     database: Database
+    typing: Typing
+    presence: Presence
 
     def live(self) -> Live:
         """The serials as they are now."""
-        return Live()
+        return Live(self.typing.serial, self.presence.serial)
 
     async def acknowledge(self, user_id: str, device_id: str, inbox: int) -> None:
         """The device came back with a token: it has the messages that went with it."""
         if await self.database.read(to_device.any_waiting, user_id, device_id):
             await self.database.write(to_device.acknowledge, user_id, device_id, inbox)
 
-    async def seen(self, user_id: str, device_id: str | None, state: str) -> None:
-        """A device asks for news, and says how its user is."""
+    def seen(self, user_id: UserID, device_id: str | None, state: str, seconds: float) -> None:
+        """A device asks for news, for so long, and says how its user is."""
+        self.presence.seen(user_id, device_id, state, max(seconds, 30.0))
 
     def read(self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes) -> tuple[Beside, int]:
         """What goes with `found`, and the number of the last message to the device."""
@@ -46,9 +54,16 @@ class Sources:
         after = since.inbox if since else 0
         messages, inbox = to_device.waiting(txn, user, device, after) if device else ([], after)
         lists = keys.device_lists(txn, user, since.seen if since else None, found.upto)
-        counted = counting.counts(txn, user, [room.room_id for room in found.joined], question.selection.ignored)
+        ephemeral = self._ephemeral(txn, question, since, found)
+        selection = question.selection
+        rooms = {room.room_id for room in found.joined} | ephemeral.keys()
+        counted = counting.counts(txn, user, rooms, selection.ignored)
+        fresh = [room.room_id for room in found.joined if room.whole]
+        presence = self.presence.since(txn, user, since.presence if since else 0, fresh)
         beside = Beside(
-            counts={room: _counts(count, question.selection.by_thread) for room, count in counted.items()},
+            ephemeral=ephemeral,
+            presence=[event for event in presence if passes(selection.filter.presence, event["type"], event["sender"])],
+            counts={room: _counts(count, selection.by_thread) for room, count in counted.items()},
             to_device=messages,
             device_changed=lists.changed,
             device_left=lists.left,
@@ -56,6 +71,29 @@ class Sources:
             fallback_types=one_time_keys.unused_fallback_types(txn, user, device) if device else [],
         )
         return beside, inbox
+
+    def _ephemeral(
+        self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Typing and receipts of the rooms that the user is in."""
+        user, selection = question.viewer.user_id, question.selection
+        wanted = selection.rooms.ephemeral
+        rooms = [room for room in found.in_rooms if wants_room(selection.rooms, room) and wants_room(wanted, room)]
+        fresh = [room.room_id for room in found.joined if room.whole]
+        old = [room for room in rooms if room not in fresh]
+        shown: dict[str, list[dict[str, Any]]] = {}
+        if passes(wanted, "m.typing", ""):
+            typing = {**self.typing.since(since.typing if since else 0, old), **self.typing.since(0, fresh)}
+            for room, users in typing.items():
+                there = [one for one in users if one not in selection.ignored]
+                shown.setdefault(room, []).append({"type": "m.typing", "content": {"user_ids": there}})
+        if passes(wanted, "m.receipt", ""):
+            ranges = since.seen.ranges(found.upto) if since else []
+            receipts = reading.changed(txn, user, old, ranges, selection.ignored) if ranges else {}
+            receipts.update(reading.everything(txn, user, fresh, selection.ignored) if fresh else {})
+            for room, content in receipts.items():
+                shown.setdefault(room, []).append({"type": "m.receipt", "content": content})
+        return shown
 
 
 def _counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Poll:
         if since is not None and viewer.device_id is not None and since.inbox:
             await self.sources.acknowledge(viewer.user_id, viewer.device_id, since.inbox)
         selection = replace(selection, ignored=await self.database.read(ignored, viewer.user_id))
-        rooms = await self.database.read(members.joined_rooms, viewer.user_id)
+        rooms: list[str] = [*await self.database.read(members.joined_rooms, viewer.user_id)]
         deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
         while True:
             keys = {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms}

@@ -45,7 +45,7 @@ class Sync:
         """What happened since the token."""
         wanted = await self._selection(caller, query)
         since = SyncToken.parse(query.since) if query.since else None
-        await self.poll.sources.seen(caller.user_id, caller.device_id, query.set_presence)
+        self.poll.sources.seen(caller.user_id, caller.device_id, query.set_presence, query.timeout / 1000)
         viewer = Viewer(caller.user_id, caller.device_id, self.clock.now())
         return await self.poll.next(viewer, since, max(0, query.timeout) / 1000, wanted)
 

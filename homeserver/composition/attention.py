@@ -1,0 +1,44 @@
+"""Attention: who is there, who types, who has read what."""
+
+from dataclasses import dataclass
+
+from homeserver.api.client.presence import PresencePages
+from homeserver.api.client.receipts import ReadMarkers
+from homeserver.api.client.typing import TypingPages
+from homeserver.composition.federation import Federation
+from homeserver.composition.ground import Ground, Service
+from homeserver.events.identifiers import ServerName
+from homeserver.presence.presence import Policy, Presence
+from homeserver.presence.typing import Typing
+from homeserver.receipts.setting import Receipts
+from homeserver.rooms import acl
+from homeserver.storage import rooms
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What others need of it."""
+
+    presence: Presence
+    typing: Typing
+    receipts: Receipts
+    endpoints: tuple[object, ...]
+    services: tuple[Service, ...]
+
+
+def compose(ground: Ground, federation: Federation) -> Attention:
+    """Make it."""
+    database, clock, name, edus = ground.database, ground.clock, ground.identity.name, federation.edus
+    chosen = ground.settings.presence
+    presence = Presence(database, clock, name, edus, Policy(chosen.enabled, chosen.over_federation))
+    typing = Typing(database, clock, name, edus, _admits)
+    receipts = Receipts(database, clock, name, edus, _admits)
+    endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts))
+    return Attention(presence, typing, receipts, endpoints, (presence,))
+
+
+def _admits(txn: Transaction, room_id: str, server: str) -> bool:
+    """Whether the room's server ACL lets the server in."""
+    room = rooms.get(txn, room_id)
+    return room is not None and acl.allows(txn, room, ServerName(server))
