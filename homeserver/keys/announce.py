@@ -35,14 +35,14 @@ class Announcer:
         servers = _others(txn, user_id)
         if servers:
             content = {"user_id": user_id, **published.signing_keys(txn, user_id)}
-            destinations.post_edus(txn, servers, SIGNING_KEY, content, f"signing_key/{user_id}")
+            _post(txn, servers, SIGNING_KEY, content)
 
     def device_list(self, txn: Transaction, user_id: UserID, servers: Sequence[ServerName]) -> None:
         """Tell servers of the newest change of a list.  To those that follow it, this is the next number; others read the whole list."""
         latest = device_lists.latest(txn, user_id) if servers else device_lists.Latest(0, None)
         if latest.device_id is not None:
             content = self._update(txn, user_id, latest.stream_id, latest.device_id)
-            destinations.post_edus(txn, servers, DEVICE_LIST, content, f"device_list/{user_id}")
+            _post(txn, servers, DEVICE_LIST, content)
 
     def _update(self, txn: Transaction, user_id: UserID, stream_id: int, device_id: str) -> dict[str, Any]:
         content: dict[str, Any] = {
@@ -58,6 +58,12 @@ class Announcer:
             content["device_display_name"] = device.display_name
         keys = published.device(txn, user_id, device_id)
         return content if keys is None else {**content, "keys": keys}
+
+
+def _post(txn: Transaction, servers: Sequence[ServerName], edu_type: str, content: dict[str, Any]) -> None:
+    """The newest EDU of its type about a user is the only one that waits."""
+    for server in servers:
+        destinations.post_edu(txn, server, edu_type, content, f"{edu_type}/{content['user_id']}")
 
 
 def _others(txn: Transaction, user_id: UserID) -> list[ServerName]:

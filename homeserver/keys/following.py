@@ -20,7 +20,6 @@ from homeserver.storage import cross_signing, device_keys, device_lists
 from homeserver.storage.cross_signing import MASTER, SELF_SIGNING, CrossSigningKey
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.device_keys import RemoteDevice
-from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room
 
 MAX_DEVICES = 1000  # of one remote user
@@ -252,12 +251,6 @@ def apply_signing_keys(txn: Transaction, user: UserID, keys: Sequence[CrossSigni
 # Rooms
 
 
-def left(txn: Transaction, room: Room, stored: Stored) -> None:
-    """Forget the lists of those with whom no room is shared after this event: their servers no longer tell us of changes."""
-    event = stored.event
-    if event.type != "m.room.member" or event.membership == "join" or event.state_key is None:
-        return
-    if room.departed:
-        device_lists.unfollow(txn, room.room_id)
-    else:
-        device_lists.unfollow(txn, room.room_id, event.state_key)
+def moved(txn: Transaction, room: Room, user: str) -> None:
+    """Somebody joined or left: forget the lists of those with whom no other room is shared, and that may have changed untold."""
+    device_lists.unfollow(txn, room.room_id, None if room.departed else user)

@@ -26,9 +26,8 @@ class RoomWatch:
         event = stored.event
         if event.type != "m.room.member" or event.state_key is None:
             return
-        if event.membership != "join":
-            following.left(txn, room, stored)
-            return
         user = UserID(event.state_key)
-        if user.domain == self.name:
+        if event.membership == "join" and user.domain == self.name:
             self.announcer.device_list(txn, user, device_lists.new_followers(txn, room.room_id, user))
+        else:
+            following.moved(txn, room, user)

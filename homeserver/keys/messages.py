@@ -157,7 +157,7 @@ def _parts(contents: Contents) -> Iterator[dict[str, dict[str, Any]]]:
             if part and size + more > MAX_MESSAGE:
                 yield part
                 part, size = {}, 0
-            part.setdefault(str(user), {})[device] = orjson.Fragment(content)
+            part.setdefault(str(user), {})[device] = orjson.loads(content)
             size += more
     if part:
         yield part

@@ -223,8 +223,13 @@ def in_our_rooms(txn: Transaction, user_ids: Collection[str]) -> set[str]:
 
 
 def unfollow(txn: Transaction, room_id: str, user_id: str | None = None) -> list[str]:
-    """A remote user, or all local ones, left a room: forget the lists of those whose servers no longer tell us of changes."""
-    who = "members.user_id = :user" if user_id is not None else "members.membership = 'join' AND members.local = 0"
+    """Forget the lists of those whose servers told us of changes because of this room alone.
+
+    Of `user_id`, who left the room or just came in: what was known of them before is old.  Else of all: no local user is left in the room.
+    """
+    who = "members.membership = 'join' AND members.local = 0"
+    if user_id is not None:
+        who = "members.user_id = :user AND (members.membership <> 'join' OR COALESCE(members.previous, '') <> 'join')"
     rows = txn.all(
         f"DELETE FROM remote_device_lists WHERE user_id IN (SELECT members.user_id FROM members WHERE members.room_id = :room AND {who})"
         " AND NOT EXISTS (SELECT 1 FROM members JOIN rooms ON rooms.room_id = members.room_id AND rooms.departed = 0"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from homeserver.storage.database import Transaction
 
 KEPT_BATCHES = 20  # how many uploads later a claimed key may be forgotten
-PASSES = 3  # how often a claim tries again what another process took first
+PASSES = 10  # how often a claim tries again what another process took first
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,15 @@ def claim(txn: Transaction, user_id: str, algorithm: str, device_ids: Iterable[s
         found = _take(txn, user_id, algorithm, waiting)
         taken.update(found)
         waiting -= found.keys()
-        if not waiting or not found:
+        if not waiting or not _any_left(txn, user_id, algorithm, waiting):
             break
     return taken
+
+
+def _any_left(txn: Transaction, user_id: str, algorithm: str, device_ids: set[str]) -> bool:
+    """Whether what was not taken is there: then another process was faster with the first key, and there is a second."""
+    sql = "SELECT 1 FROM one_time_keys WHERE user_id = :user AND device_id IN :devices AND algorithm = :algorithm AND claimed = 0 LIMIT 1"
+    return txn.value(sql, user=user_id, algorithm=algorithm, devices=sorted(device_ids)) is not None
 
 
 def _take(txn: Transaction, user_id: str, algorithm: str, device_ids: set[str]) -> dict[str, Key]:

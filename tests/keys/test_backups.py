@@ -67,7 +67,8 @@ def test_better_is_an_order(a: Session, b: Session, c: Session) -> None:
 
 def test_the_better_key_is_kept_whatever_the_order(safe: Safe) -> None:
     version = safe.begins()
-    best, worse = key(2, 1, verified=True, data="best"), [key(1, 0), key(3, 1, verified=True), key(2, 2, verified=True), key(2, 1, verified=True)]
+    best = key(2, 1, verified=True, data="best")
+    worse = [key(1, 0), key(3, 1, verified=True), key(2, 2, verified=True), key(2, 1, verified=True)]
     safe.puts(version, {"!r:a": {"s": worse[0]}})
     assert safe.puts(version, {"!r:a": {"s": best}}) == (1, "2")
     for one in worse:
@@ -106,7 +107,8 @@ def test_only_the_current_version_takes_keys(safe: Safe) -> None:
     first, second = safe.begins(), safe.begins()
     with pytest.raises(Refused) as refused:
         safe.puts(first, {"!r:a": {"s": key()}})
-    assert (refused.value.status, refused.value.errcode, refused.value.extra) == (403, "M_WRONG_ROOM_KEYS_VERSION", {"current_version": second})
+    error = refused.value
+    assert (error.status, error.errcode, error.extra) == (403, "M_WRONG_ROOM_KEYS_VERSION", {"current_version": second})
     safe.result(safe.backups.delete(ALICE, second))
     assert safe.puts(first, {"!r:a": {"s": key()}}) == (1, "1")
 
@@ -158,10 +160,10 @@ def test_malformed_keys_are_refused(wrong: dict[str, object]) -> None:
         backups.read_session("!r:a", "s", {**key(), **wrong})
 
 
-@pytest.mark.parametrize("wrong", [{}, {"rooms": []}, {"rooms": {"!r:a": {}}}, {"rooms": {"!r:a": {"sessions": 1}}}, {"rooms": {"!r:a": {"sessions": {"s": 1}}}}])
-def test_malformed_requests_are_refused(wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize("rooms", [None, [], {"!r:a": {}}, {"!r:a": {"sessions": 1}}, {"!r:a": {"sessions": {"s": 1}}}])
+def test_malformed_requests_are_refused(rooms: object) -> None:
     with pytest.raises(Refused):
-        backups.read_rooms(wrong)
+        backups.read_rooms({"rooms": rooms})
 
 
 def test_two_hundred_sessions_take_few_statements(safe: Safe) -> None:

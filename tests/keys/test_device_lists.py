@@ -101,7 +101,7 @@ def test_a_remote_list_is_read_once_and_then_followed(town: Town) -> None:
     alice.publishes("PHONE")
     town.room(ROOM, bob, alice)
     for _ in range(3):
-        found, failures = bob.queries(alice)
+        found, _ = bob.queries(alice)
         assert list(found["device_keys"][alice.user_id]) == ["PHONE"]
     assert town.asked == [("a", "devices")]
 
@@ -111,7 +111,7 @@ def test_a_remote_list_is_read_once_and_then_followed(town: Town) -> None:
     alice.publishes("TABLET", seed=2)
     town.deliver()
     assert bob.learns(since) == ({alice.user_id}, set())
-    found, failures = bob.queries(alice)
+    found, _ = bob.queries(alice)
     assert list(found["device_keys"][alice.user_id]) == ["PHONE", "TABLET"]
     assert found["device_keys"][alice.user_id]["TABLET"]["unsigned"] == {"device_display_name": "TABLET's name"}
     alice.logs_out("PHONE")
@@ -216,7 +216,8 @@ def test_a_device_without_keys_that_nobody_knows_is_no_news(town: Town) -> None:
 )
 def test_a_server_speaks_for_its_own_users_only_and_in_the_right_form(forged: dict[str, object]) -> None:
     town = Town()
-    alice, bob, evil = town.server("a").person("alice", "PHONE"), town.server("b").person("bob", "LAPTOP"), town.server("evil").person("bob", "X")
+    alice, bob = town.server("a").person("alice", "PHONE"), town.server("b").person("bob", "LAPTOP")
+    evil = town.server("evil").person("bob", "X")
     alice.publishes("PHONE")
     town.room(ROOM, bob, alice, evil)
     bob.queries(alice)

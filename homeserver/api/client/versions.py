@@ -18,6 +18,8 @@ UNSTABLE: dict[str, bool] = {
     "org.matrix.msc3916.stable": True,
     "org.matrix.simplified_msc3575": True,
     "org.matrix.msc4222": True,
+    "org.matrix.e2e_cross_signing": True,
+    "org.matrix.msc3814": True,
 }
 
 
