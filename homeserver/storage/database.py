@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from homeserver.storage.links import DatabaseError, Duplicate, Link, Unavailable
+from homeserver.storage.links import DatabaseError, Duplicate, Link, Unavailable, Unstorable
 from homeserver.storage.memory import Memory
 from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.readers import View
@@ -70,6 +70,7 @@ class Database:
         self._links, self._writer, self._horizon = links, writer, horizon
         self.learn(writer.token())
         self._reads = 0
+        self._closed = False
         self._writing: Runs
         self._reading: Runs
         self._hints: Hints | None = None
@@ -98,6 +99,8 @@ class Database:
     def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """The result of `fn(txn, ...)` on one consistent state of the database, which has everything `now` covers."""
         deferred: Deferred[T] = Deferred()
+        if self._closed:
+            return fail(Unavailable("the database is closed"))
         self._reads += 1
         self._reading.submit(Act(fn, args, kwargs, deferred))
         return deferred
@@ -107,6 +110,8 @@ class Database:
 
         `fn` may be run more than once.  If it raises, nothing of it remains.
         """
+        if self._closed:
+            return fail(Unavailable("the database is closed"))
         deferred: Deferred[T] = Deferred()
         self._writing.submit(Act(fn, args, kwargs, deferred))
         return deferred
@@ -140,6 +145,9 @@ class Database:
 
     def close(self) -> None:
         """Finish what is under way, and let go of the database."""
+        if self._closed:
+            return
+        self._closed = True
         for care in (self._hints, self._care):
             if care is not None:
                 care.stop()
@@ -252,4 +260,4 @@ class InlineReads:
         """Nothing waits."""
 
 
-__all__ = ["Database", "DatabaseError", "Duplicate", "Needs", "Retry", "Token", "Transaction", "Unavailable"]
+__all__ = ["Database", "DatabaseError", "Duplicate", "Needs", "Retry", "Token", "Transaction", "Unavailable", "Unstorable"]

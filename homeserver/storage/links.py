@@ -14,6 +14,10 @@ class Duplicate(DatabaseError):
     """A row with that key is there already."""
 
 
+class Unstorable(DatabaseError):
+    """A value that a database cannot hold: NUL or half a surrogate pair in a text, a number over 64 bits."""
+
+
 class Unavailable(DatabaseError):
     """The database cannot be reached, or is too busy, for longer than an act may wait."""
 

@@ -13,7 +13,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, AsIs, new_type, registe
 
 from homeserver.storage import dialect
 from homeserver.storage.dialect import Statement, spell
-from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row
+from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row, Unstorable
 
 PAGE = 500  # rows per statement
 IMPATIENT = "SET LOCAL lock_timeout = '5ms'"
@@ -40,6 +40,9 @@ KINDS: dict[str, type[DatabaseError]] = {
     "40001": Collision,
     "40P01": Collision,
     "55P03": Collision,
+    "22003": Unstorable,
+    "22021": Unstorable,
+    "22P05": Unstorable,
 }
 LOST = ("08", "57P")
 
@@ -180,7 +183,7 @@ class Postgres:
         if values is not None and target is not None and (not target or dialect.distinct(rows, target)):
             before, _, after = statement.text.replace("%%", "%").partition(values)
             for page in _pages(rows):
-                spelled = b", ".join(self._cursor.mogrify(values, row) for row in page)
+                spelled = b", ".join([self._filled(values, row) for row in page])
                 self._send(before.encode() + spelled + after.encode(), sql)
             return
         for page in _pages(rows):
@@ -192,7 +195,7 @@ class Postgres:
         before, template = dialect.insertion(table, columns).encode(), f"({', '.join(['%s'] * len(columns))})"
         for page in _pages(rows):
             self.statements += 1
-            self._ahead.append(before + b", ".join([self._mogrify(template, row) for row in page]))
+            self._ahead.append(before + b", ".join([self._filled(template, row) for row in page]))
 
     def words(self, sql: str) -> frozenset[str]:
         """The identifiers in a statement."""
@@ -256,10 +259,21 @@ class Postgres:
         if statement.plain or statement.rows:
             statement = dialect.without_empty_rows(statement, dialect.POSTGRES, parameters)
             parameters = self._lists(statement, parameters)
-        text: bytes = self._mogrify(statement.text, parameters)
+        text = self._filled(statement.text, parameters)
         if statement.waits and not self._patient and not text.upper().rstrip().endswith((b"NOWAIT", b"LOCKED")):
             text += b" NOWAIT"
         return text
+
+    def _filled(self, text: str, values: Any) -> bytes:
+        try:
+            filled: bytes = self._mogrify(text, values)
+        except (ValueError, OverflowError):
+            raise Unstorable(f"a value that cannot be stored in {' '.join(text.split())[:200]}") from None
+        except psycopg2.Error as error:
+            if self._connection.closed:
+                raise Lost("the connection is closed") from None
+            raise DatabaseError(f"{error} in {' '.join(text.split())[:200]}") from None
+        return filled
 
     def _lists(self, statement: Statement, parameters: Mapping[str, Any]) -> dict[str, Any]:
         values = dict(parameters)
@@ -269,7 +283,7 @@ class Postgres:
             rows = [tuple(row) for row in values[name]]
             if rows:
                 template = f"({', '.join(['%s'] * len(rows[0]))})"
-                spelled = b", ".join(self._mogrify(template, row) for row in rows)
+                spelled = b", ".join([self._filled(template, row) for row in rows])
                 values[name] = AsIs(("(VALUES " if len(rows) > PAGE // 10 else "(") + spelled.decode() + ")")
         return values
 

@@ -27,7 +27,7 @@ class View:
         try:
             link.view()
             return Answer(act, act.run(Transaction(link, self.memory, lambda: token, None, act.loaded)))
-        except Exception as error:
+        except BaseException as error:  # a thread that ends would leave everybody waiting
             return Answer(act, None, error)
         finally:
             link.rollback()

@@ -2,13 +2,13 @@
 
 import fcntl
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from homeserver.storage import dialect
 from homeserver.storage.dialect import Statement, spell
-from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row, Unavailable
+from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Lost, Row, Unavailable, Unstorable
 
 SETTINGS = (
     "PRAGMA foreign_keys = OFF",
@@ -137,19 +137,12 @@ class SQLite:
                 self._statement(sql, row)
             return
         self._begin_part()
-        try:
-            self._connection.executemany(statement.text, rows)
-        except sqlite3.Error as error:
-            raise translated(error, statement.text) from None
+        self._each(statement.text, rows, [row.values() for row in rows])
 
     def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         """Rows for a table."""
         self._begin_part()
-        text = f"{dialect.insertion(table, columns)}({', '.join('?' * len(columns))})"
-        try:
-            self._connection.executemany(text, rows)
-        except sqlite3.Error as error:
-            raise translated(error, text) from None
+        self._each(f"{dialect.insertion(table, columns)}({', '.join('?' * len(columns))})", rows, rows)
 
     def words(self, sql: str) -> frozenset[str]:
         """The identifiers in a statement."""
@@ -171,8 +164,17 @@ class SQLite:
             text, parameters = dialect.with_lists(statement, parameters)
         self._begin_part()
         try:
+            _no_nul(parameters.values())
             return self._execute(text, parameters)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            raise translated(error, text) from None
+
+    def _each(self, text: str, rows: Sequence[Any], values: Sequence[Iterable[Any]]) -> None:
+        try:
+            for row in values:
+                _no_nul(row)
+            self._connection.executemany(text, rows)
+        except (sqlite3.Error, ValueError, OverflowError) as error:
             raise translated(error, text) from None
 
     def _begin_part(self) -> None:
@@ -188,8 +190,17 @@ class SQLite:
             raise translated(error, text) from None
 
 
-def translated(error: sqlite3.Error, text: str) -> DatabaseError:
+def _no_nul(values: Iterable[Any]) -> None:
+    """SQLite would take it, PostgreSQL would not: a server behaves the same on both."""
+    for value in values:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("NUL")
+
+
+def translated(error: Exception, text: str) -> DatabaseError:
     """The error without its values."""
+    if not isinstance(error, sqlite3.Error):
+        return Unstorable(f"a value that cannot be stored in {' '.join(text.split())[:200]}")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     said = f"{name} in {' '.join(text.split())[:200]}"
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):

@@ -172,6 +172,10 @@ class Writer:
             self._give_up()
             if len(acts) == 1:
                 return self._failed(acts[0], error)
+        except BaseException as error:  # a fault of ours; a thread that ends would leave everybody waiting
+            log.exception("A group of acts failed in a way that has no name")
+            self._give_up()
+            return Batch(answers=[Answer(act, None, error) for act in acts])
         self.counts.reruns += 1
         return self._one_by_one(acts)
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from homeserver.storage.database import Database, DatabaseError, Duplicate, Retry, Transaction, Unavailable
+from homeserver.storage.database import Database, DatabaseError, Duplicate, Retry, Transaction, Unavailable, Unstorable
 from homeserver.storage.positions import Token
 from tests import databases
 from tests.storage.notes import make_table, note, notes, numbers, result, together
@@ -230,3 +230,29 @@ def test_a_group_comes_to_the_same_as_its_acts_one_by_one(database: Database, gr
         assert [type(answer) for answer in together(database, *group)] == [type(answer) for answer in expected]
         assert result(database.read(notes)) == result(alone.read(notes))
     alone.close()
+
+
+@pytest.mark.parametrize("value", ["a\0b", "half \ud800", 1 << 70, object()])
+def test_a_value_that_cannot_be_stored_fails_its_act_alone(database: Database, value: object) -> None:
+    """Buffered or not: neither its neighbours suffer, nor the writer."""
+    column = "id" if isinstance(value, int) else "text"
+    row = {"id": 5, "text": "", column: value}
+    answers = together(
+        database,
+        takes(1),
+        lambda txn: txn.insert("notes", **row),
+        takes(2, looks=True),
+        lambda txn: txn.run("INSERT INTO notes (id, text) VALUES (:id, :text)", **row),
+        lambda txn: txn.many("INSERT INTO notes (id, text) VALUES (:id, :text)", [row]),
+        takes(3),
+    )
+    assert [isinstance(answer, DatabaseError) for answer in answers] == [False, True, False, True, True, False]
+    assert isinstance(answers[1], Unstorable) == (type(value) is not object)
+    assert result(database.read(notes)) == [1, 2, 3]
+
+
+def test_a_closed_database_says_so(database: Database) -> None:
+    database.close()
+    for asked in (database.read(notes), database.write(note, 1)):
+        with pytest.raises(Unavailable):
+            result(asked)
