@@ -4,21 +4,24 @@ The page is a stranger's: everything taken from it is text, bounded in number an
 """
 
 import re
-from html.parser import HTMLParser
+from itertools import islice
 from urllib.parse import urljoin, urlsplit
+
+from homeserver.media.markup import Tag, scan
 
 MAX_PROPERTIES = 40
 MAX_VALUE = 1000
 MAX_TITLE = 300
 MAX_SUMMARY = 500
-MAX_TAGS = 50_000
+MAX_TOKENS = 50_000
+MAX_NESTED = 100
 # Media of the page itself would make clients load from the page's servers, and tell them who reads.
 _LEAKS = ("og:image:", "og:video", "og:audio")
 _PROPERTY = re.compile(r"og:[a-z_]{1,40}(:[a-z_]{1,40}){0,2}")
 _CHARSET = re.compile(rb"""<\s*meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9._:-]{1,40})""", re.IGNORECASE)
 _XML_CHARSET = re.compile(rb"""<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""", re.IGNORECASE)
 _SILENT = frozenset(
-    {"script", "style", "noscript", "template", "svg", "head", "header", "nav", "footer", "aside", "form", "button", "iframe"}
+    {"noscript", "template", "svg", "head", "header", "nav", "footer", "aside", "form", "button"}
 )
 _BLOCKS = frozenset({"p", "h1", "h2", "article", "main", "blockquote", "li", "td"})
 _INSTEAD = {
@@ -43,53 +46,50 @@ def text_of(page: bytes, content_type: str) -> str:
     return page.decode("utf-8", "replace")
 
 
-class _Enough(Exception):
-    """The page goes on, we do not."""
-
-
-class _Page(HTMLParser):
-    """Collects what may be of use in one pass."""
+class _Page:
+    """What may be of use, collected in one pass."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.properties: dict[str, str] = {}
         self.others: dict[str, str] = {}
         self.icons: dict[str, str] = {}
         self.texts: list[str] = []
         self._silence: list[str] = []
-        self._in_title = False
-        self._tags = self._length = 0
+        self._length = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._tags += 1
-        if self._tags > MAX_TAGS:
-            raise _Enough
-        if tag == "meta":
-            self._meta({name: value or "" for name, value in attrs})
-        elif tag == "link":
-            self._link({name: value or "" for name, value in attrs})
-        elif tag == "title":
-            self._in_title = "title" not in self.others and "svg" not in self._silence
-        elif tag in _SILENT and len(self._silence) < 200:
-            self._silence.append(tag)
-        elif tag in _BLOCKS and not self._silence:
+    def read(self, page: str) -> None:
+        """Take in a page, up to a point."""
+        for token in islice(scan(page), MAX_TOKENS):
+            if isinstance(token, str):
+                self._text(token)
+            elif token.closes:
+                self._closed(token.name)
+            else:
+                self._opened(token)
+
+    def _opened(self, tag: Tag) -> None:
+        if tag.name == "meta":
+            self._meta(tag.attributes)
+        elif tag.name == "link":
+            self._link(tag.attributes)
+        elif tag.name == "title" and "svg" not in self._silence:
+            self.others.setdefault("title", tag.text)
+        elif tag.name == "body":
+            self._silence.clear()
+        elif tag.name in _SILENT and len(self._silence) < MAX_NESTED:
+            self._silence.append(tag.name)
+        elif tag.name in _BLOCKS and not self._silence:
             self.texts.append("\n")
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "title":
-            self._in_title = False
-        elif tag in self._silence:
-            while self._silence.pop() != tag:
+    def _closed(self, name: str) -> None:
+        if name in self._silence:
+            while self._silence.pop() != name:
                 pass
-        elif tag == "body":
-            self._silence.clear()
 
-    def handle_data(self, data: str) -> None:
-        if self._in_title:
-            self.others["title"] = (self.others.get("title", "") + data)[:MAX_VALUE]
-        elif not self._silence and self._length < 4 * MAX_SUMMARY and not data.isspace():
-            self.texts.append(data[: 4 * MAX_SUMMARY])
-            self._length += len(data)
+    def _text(self, text: str) -> None:
+        if not self._silence and self._length < 4 * MAX_SUMMARY and not text.isspace():
+            self.texts.append(text[: 4 * MAX_SUMMARY])
+            self._length += len(text)
 
     def _meta(self, attributes: dict[str, str]) -> None:
         name = (attributes.get("property") or attributes.get("name") or "").strip().lower()
@@ -102,7 +102,7 @@ class _Page(HTMLParser):
             self.others.setdefault(name, value)
 
     def _link(self, attributes: dict[str, str]) -> None:
-        for relation in attributes.get("rel", "").lower().split():
+        for relation in attributes.get("rel", "").lower().split()[:10]:
             if relation in _ICONS and attributes.get("href"):
                 self.icons.setdefault(relation, attributes["href"][:MAX_VALUE])
 
@@ -118,11 +118,7 @@ def clean(text: str, limit: int) -> str:
 def read(page: bytes, content_type: str, url: str) -> dict[str, str]:
     """The OpenGraph properties of a page, made up from its other contents where it has none.  `og:image` is an absolute URL, or missing."""
     parser = _Page()
-    try:
-        parser.feed(text_of(page, content_type))
-        parser.close()
-    except (_Enough, AssertionError, ValueError):
-        pass  # what was read so far counts: HTMLParser gives up on some markup in these ways
+    parser.read(text_of(page, content_type))
     found = {name: value for name, value in parser.properties.items() if not name.startswith(_LEAKS)}
     for name, instead in _INSTEAD.items():
         if name in parser.others:

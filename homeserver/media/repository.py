@@ -1,7 +1,8 @@
 """The content of this server's own users: uploaded, announced and filled later, found again.  Knows no other server and no picture."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden, LimitExceeded, NotFound, Refused, TooLarge
@@ -108,16 +109,41 @@ class Repository:
         """Remember content that did not come from a user: a copy, or the image of a preview; raises `Forbidden`."""
         await self.database.write(self._add, media)
 
+    async def tidy(self) -> int:
+        """Forget what is over, then delete files that nothing refers to; returns how many.  To be run now and then, by one process."""
+        now = self.clock.now()
+        await self._repeat(table.expire, now)
+        if self.rules.remote_lifetime is not None:
+            await self._repeat(table.forget_copies, self.name, now - int(self.rules.remote_lifetime))
+        await self._repeat(table.forget_thumbnails)
+        await self.database.write(table.forget_previews, now)
+        return await self.files.collect(lambda digests: self.database.read(table.used, digests))
+
+    async def _repeat(self, forget: Callable[..., int], *args: Any) -> None:
+        """In small acts, so that nobody waits long."""
+        while await self.database.write(forget, *args):
+            pass
+
     async def _allow(self, uploader: UserID, length: int | None) -> None:
         if length is not None and length > self.rules.max_upload:
             raise TooLarge(f"The content is larger than {self.rules.max_upload} bytes")
+        if self.rules.max_per_user is not None:
+            await self.database.read(self._check_quota, uploader, length or 0)
+
+    def _check_quota(self, txn: Transaction, uploader: str, more: int) -> None:
         quota = self.rules.max_per_user
-        if quota is not None and await self.database.read(table.stored, uploader) + (length or 0) > quota:
+        if quota is not None and table.stored(txn, uploader) + more > quota:
             raise Forbidden(f"You may keep {quota} bytes here, and this would be more")
 
-    def _add(self, txn: Transaction, media: Media) -> None:
-        if media.digest is not None and table.forbidden(txn, media.digest):
+    def _check(self, txn: Transaction, uploader: str | None, digest: str, size: int) -> None:
+        """What can only be known when the content is here."""
+        if table.forbidden(txn, digest):
             raise Forbidden("This content is not allowed here")
+        if uploader is not None:
+            self._check_quota(txn, uploader, size)
+
+    def _add(self, txn: Transaction, media: Media) -> None:
+        self._check(txn, media.uploader, media.digest or "", media.size)
         table.add(txn, media)
 
     def _create(self, txn: Transaction, uploader: UserID, uri: MXC) -> Created:
@@ -143,8 +169,7 @@ class Repository:
 
     def _fill(self, txn: Transaction, uploader: UserID, uri: MXC, blob: Blob, label: Label) -> None:
         media = self._awaiting(txn, uploader, uri)
-        if table.forbidden(txn, blob.digest):
-            raise Forbidden("This content is not allowed here")
+        self._check(txn, uploader, blob.digest, blob.size)
         table.fill(txn, media, blob.digest, blob.size, label)
         txn.wake(key(*self._at(uri)))
 
