@@ -21,7 +21,7 @@ from homeserver.federation.failures import PeerError
 from homeserver.federation.peers import Peers
 from homeserver.identity import Identity
 from homeserver.keys.announce import Announcer
-from homeserver.keys.devices import DeviceWatch
+from homeserver.keys.devices import AccountWatch, DeviceWatch
 from homeserver.keys.joining import RoomWatch
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
@@ -75,7 +75,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     announcer = Announcer(settings.federation.share_device_names)
     in_rooms = rooms.compose(on, observers=(RoomWatch(on.identity.name, announcer),))
     entering = membership.compose(on, in_rooms, others)
-    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer),))
+    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer),), (AccountWatch(announcer),))
     people = accounts.compose(on, in_rooms, NoBridges(), outside)
     secrets = keys.compose(on, others, people, announcer)
     attentive = attention.compose(on, others)

@@ -6,7 +6,7 @@ from homeserver.accounts.account_data import AccountData
 from homeserver.accounts.bridges import Bridges
 from homeserver.accounts.callers import Callers
 from homeserver.accounts.chores import Chores
-from homeserver.accounts.closing import LEAVE, Closing
+from homeserver.accounts.closing import LEAVE, Closed, Closing
 from homeserver.accounts.devices import Devices, Lifetimes, Watcher
 from homeserver.accounts.gate import AGREEABLE, Gate
 from homeserver.accounts.in_rooms import Departure, InRooms, Leave
@@ -40,11 +40,12 @@ SIGHTINGS_SECONDS = 60
 
 @dataclass(frozen=True)
 class Outside:
-    """What accounts need of others: profiles of users elsewhere, a way out of rooms, who hears of devices that come and go."""
+    """What accounts need of others: profiles of users elsewhere, a way out of rooms, who hears of devices and accounts that go."""
 
     elsewhere: Elsewhere
     leave: Leave
     watchers: tuple[Watcher, ...]
+    closed: tuple[Closed, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside) ->
     jobs = {TELL_ROOMS: InRooms(database, rooms.timeline).tell, LEAVE: Departure(database, outside.leave).all_rooms}
     chores = Chores(database, clock, jobs)
     profiles = Profiles(database, name, chores, outside.elsewhere)
-    closing = Closing(database, devices, chores)
+    closing = Closing(database, devices, chores, outside.closed)
     account_data = AccountData(database)
     endpoints = (
         Registering(registration, gate, passwords, callers, limits),

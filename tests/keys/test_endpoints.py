@@ -164,3 +164,17 @@ async def test_malformed_requests(network: Network) -> None:
         refused = await alice.post(path, body)
         assert (refused.status, refused.json["errcode"]) == (400, "M_BAD_JSON"), path
     assert (await alice.put("/sendToDevice/m.test/1", {})).json["errcode"] == "M_BAD_JSON"
+
+
+@story
+async def test_an_account_that_ends_leaves_no_keys(network: Network) -> None:
+    a = network.server("a")
+    alice, bob = await a.user("alice", "PHONE"), await a.user("bob", "LAPTOP")
+    maker = person(alice.user_id)
+    good(await alice.post("/keys/upload", {"device_keys": maker.identity("PHONE")}))
+    good(await alice.post("/keys/device_signing/upload", maker.cross_signing()))
+    good(await alice.post("/room_keys/version", {"algorithm": "x", "auth_data": {}}))
+    await a.server.accounts.closing.deactivate(alice.user_id, erase=False)
+    found = good(await bob.post("/keys/query", {"device_keys": {alice.user_id: []}}))
+    assert (found["device_keys"], found["master_keys"]) == ({alice.user_id: {}}, {})
+    assert await a.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM key_backups")) == 0
