@@ -59,10 +59,10 @@ def _starttls(settings: Email) -> ClientContextFactory | None:
 
 
 def letter(sender: str, to: str, subject: str, text: str) -> bytes:
-    """The mail as it goes over the wire."""
+    """The mail with plain line ends: what sends it makes them those of the wire."""
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, to, subject
     message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=parseaddr(sender)[1].rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
-    return message.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return message.as_bytes()

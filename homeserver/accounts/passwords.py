@@ -76,7 +76,7 @@ class Passwords:
         if len(password) > MAX_LENGTH:
             return False
         right = await self._run(_matches, stored or self._decoy, password)
-        return right and stored is not None
+        return right and bool(stored)
 
     def outdated(self, stored: str) -> bool:
         """Whether the hash was made at another cost than today's."""

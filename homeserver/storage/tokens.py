@@ -37,6 +37,8 @@ class AuthSession:
     purpose: str | None = None
 
 
+SAME_TIME_MS = 60_000
+
 _PAIR = "SELECT id, access_hash, refresh_hash, user_id, device_id, created_ts, expires_ts, replaces FROM tokens"
 
 
@@ -75,11 +77,20 @@ def add(txn: Transaction, pair: Pair) -> None:
 
 
 def take_over(txn: Transaction, pair: Pair) -> list[bytes]:
-    """The pair was used: what it replaces ends.  Returns the access tokens that ended."""
+    """The pair was used: what it replaces ends, and what else was to replace that and never arrived.  Returns the access tokens that ended.
+
+    Not what was made about the same time: two processes of one client may have asked, and both have got tokens.
+    """
     if pair.replaces is None:
         return []
     txn.run("UPDATE tokens SET replaces = NULL WHERE id = :id", id=pair.id)
-    return _gone(txn.all("DELETE FROM tokens WHERE id = :id RETURNING access_hash", id=pair.replaces))
+    return _gone(
+        txn.all(
+            "DELETE FROM tokens WHERE id = :old OR (replaces = :old AND created_ts < :lost) RETURNING access_hash",
+            old=pair.replaces,
+            lost=pair.created_ts - SAME_TIME_MS,
+        )
+    )
 
 
 def remove(txn: Transaction, pair_id: int) -> list[bytes]:

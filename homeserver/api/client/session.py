@@ -29,7 +29,7 @@ class Session:
         answer: dict[str, Any] = {"user_id": caller.user_id, "is_guest": caller.is_guest}
         return answer | ({"device_id": caller.device_id} if caller.device_id is not None else {})
 
-    @post("/_matrix/client/v3/refresh", limit="login")
+    @post("/_matrix/client/v3/refresh", limit="lookup")
     async def refresh(self, body: Refresh) -> dict[str, Any]:
         """New tokens for old ones."""
         issued = await self.devices.refresh(body.refresh_token)
