@@ -19,7 +19,6 @@ from homeserver.events.versions import RoomVersion
 
 MAX_EVENT = 65536
 MAX_PREV_EVENTS = 20
-MAX_AUTH_EVENTS = 10
 
 Key = tuple[str, str]
 
@@ -139,7 +138,7 @@ def read(version: RoomVersion, data: Mapping[str, Any], room_id: RoomID | None =
         _depth(data),
         _integer(data, "origin_server_ts"),
         _references(version, data, "prev_events", MAX_PREV_EVENTS),
-        _references(version, data, "auth_events", MAX_AUTH_EVENTS),
+        _references(version, data, "auth_events", version.max_auth_events),
         body,
         envelope,
     )

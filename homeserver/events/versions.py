@@ -42,6 +42,7 @@ class RoomVersion:
     # Form of events
     event_ids: Literal["given", "base64", "urlsafe"] = "given"
     strict_json: bool = False
+    max_auth_events: int = 10
     redacts_in_content: bool = False
     room_id_is_create_hash: bool = False
     # What a redaction leaves

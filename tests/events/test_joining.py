@@ -165,14 +165,16 @@ def test_a_join_the_state_does_not_allow_is_denied():
         joining.verify_answer(room.version, *answer(room))
 
 
-def test_events_in_a_circle_are_left_out():
-    room = Room("2").settled()
-    a = room.name(ALICE, "a")
-    b = room.send(ALICE, "m.room.topic", {}, "")
+def test_events_that_authorise_each_other_in_a_circle_are_not_believed():
+    room = Room("2")
+    room.join(ALICE)
+    room.send(ALICE, "m.room.join_rules", {"join_rule": "public"}, "")
+    a = room.levels(ALICE, users={ALICE: 100})
+    b = room.levels(ALICE, users={ALICE: 100, BOB: 100})
     join, state, auth = answer(room)
-    circle = {a.event_id: a.replace(auth_events=(b.event_id,)), b.event_id: b.replace(auth_events=(a.event_id,))}
-    entrance = joining.verify_answer(room.version, join, [circle.get(one.event_id, one) for one in state], auth)
-    assert {a.event_id, b.event_id} <= entrance.unchecked.keys() | entrance.refused.keys()
+    looped = a.replace(auth_events=(*a.auth_events, b.event_id))
+    entrance = joining.verify_answer(room.version, join, state, [looped if one is a else one for one in auth])
+    assert {a.event_id, b.event_id} <= entrance.unchecked.keys() and rules.POWER_LEVELS not in entrance.state
 
 
 def test_two_creates_make_no_room():

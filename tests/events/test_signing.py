@@ -148,6 +148,7 @@ def test_who_has_to_sign():
     assert signing.required_signers(member("12", "join")) == {"one.example"}
     assert signing.required_signers(member("12", "invite", ALICE, BOB)) == {"one.example"}
     assert signing.required_signers(member("12", "invite", ALICE, BOB, third_party_invite={})) == set()
+    assert signing.required_signers(member("12", "join", third_party_invite={})) == {"one.example"}
     assert signing.required_signers(member("12", "join", join_authorised_via_users_server=EVE)) == {"one.example", "two.example"}
     assert signing.required_signers(member("7", "join", join_authorised_via_users_server=EVE)) == {"one.example"}
     foreign = member("2", "join").replace(event_id=EventID("$x:three.example"))
