@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from homeserver.api.client.aliases import AliasPages
 from homeserver.api.client.create_room import CreateRoom
+from homeserver.api.client.history import Reading
 from homeserver.api.client.membership import Membership as MembershipPages
 from homeserver.api.server.directory import DirectoryQueries
 from homeserver.api.server.membership import MembershipOfOthers
@@ -11,6 +12,7 @@ from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground
 from homeserver.composition.rooms import Rooms
 from homeserver.directory.aliases import Aliases
+from homeserver.federation.history import History
 from homeserver.membership.handshake import Handshake
 from homeserver.membership.invites import Invites
 from homeserver.membership.joins import Joins
@@ -39,6 +41,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation) -> Membership:
     joins = Joins(timeline, handshake, keyring)
     leaves = Leaves(timeline, handshake)
     endpoints = (
+        Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
         CreateRoom(timeline, invites, ground.identity, ground.settings.rooms.default_version),
         MembershipPages(joins, Knocks(timeline, handshake), invites, leaves, aliases),
         MembershipOfOthers(Residents(timeline, keyring), invites),

@@ -21,7 +21,7 @@ def allows(txn: Transaction, room: Room, server: ServerName) -> bool:
         event = events.rules_view(txn, [num])[num]
         acl = ServerACL.of(event.content)
         txn.memory.put(("acl", num), acl, 500 + 4 * len(event.body))
-    return acl.allows(server)
+    return acl.permits(server)
 
 
 def require(txn: Transaction, room: Room, server: ServerName) -> None:

@@ -80,7 +80,7 @@ class Entrance:
         )
         assert stored.position is not None
         room = self.advance(txn, room, decision.current(after), stored.position, hint=stored)
-        room, stored = self._redactions(txn, room, stored)
+        room, stored = self.redactions(txn, room, stored)
         txn.wake(room.room_id)
         if decision.destinations is not None:
             txn.wake("outbox")
@@ -137,7 +137,7 @@ class Entrance:
                 changes.setdefault(stored.key, None)
         return changes
 
-    def _redactions(self, txn: Transaction, room: Room, stored: Stored) -> tuple[Room, Stored]:
+    def redactions(self, txn: Transaction, room: Room, stored: Stored) -> tuple[Room, Stored]:
         """Carry out the redaction that this event makes, and those that waited for it."""
         target_id = stored.event.redacts if stored.event.type == "m.room.redaction" else None
         if target_id is not None:

@@ -29,7 +29,7 @@ def window(txn: Transaction, room_id: str, user: UserID) -> Window:
         if member.membership == "join":
             return Window(room_id, None, member)
         stands = visibility.standing(txn, room_id, user)
-        if stands.left_at is not None:
+        if stands.left_at is not None and not member.forgotten:
             last = events.by_number(txn, [member.num])[member.num]
             return Window(room_id, last.state_after, member)
     if room is not None and not room.departed and visibility.world_readable(txn, room):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from homeserver.clock import Clock
@@ -19,7 +20,7 @@ from homeserver.rooms import forks
 from homeserver.rooms.entering import Decision, Entrance
 from homeserver.storage import events, members, rooms, state
 from homeserver.storage.database import Database
-from homeserver.storage.events import Status, Stored
+from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Head, Room
 from homeserver.storage.transactions import Transaction
 
@@ -268,6 +269,13 @@ class Timeline:
         """Remember events whose place in the graph is not known: auth chains, fetched state."""
         await self.database.write(self._outliers, room_id, batch)
 
+    async def backfill(self, room_id: RoomID, place: Order, batch: Sequence[Event]) -> bool:
+        """Put history in front of the event at `place`: events whose signatures were verified; whether any was new.
+
+        They get places of their own between `place` and what was there before it, the newest nearest to `place`.
+        """
+        return await self.database.write(self._backfill, room_id, place, batch)
+
     async def begin(self, beginning: Beginning) -> EventID:
         """Take in a room that a local user has just joined through another server.  Raises `Denied` if its state forbids the join."""
         return await self.database.write(self._begin, beginning)
@@ -377,6 +385,28 @@ class Timeline:
             usable[event.event_id] = stored
         return usable
 
+    def _backfill(self, txn: Transaction, room_id: RoomID, place: Order, batch: Sequence[Event]) -> bool:
+        room = rooms.lock(txn, room_id)
+        if room is None or room.departed:
+            return False
+        usable = self._outliers(txn, room_id, batch)
+        minor = min(events.lowest_minor(txn, room_id, place[0]), place[1])
+        fresh = 0
+        for event in _newest_first(batch):
+            known = usable.get(event.event_id)
+            if known is None or known.status != Status.OUTLIER:
+                continue
+            minor -= 1
+            fresh += 1
+            stored = replace(known, status=Status.ACCEPTED, order=(place[0], minor))
+            events.place(txn, stored)
+            self._note_gaps(txn, room, stored)
+            room, _ = self.entrance.redactions(txn, room, stored)
+        # What nobody sent although it was asked for will not come: the walk goes on without it.
+        events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])
+        rooms.store(txn, room)
+        return fresh > 0
+
     def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> None:
         """Write as outliers what was checked already."""
         here = events.numbers(txn, room.room_id, [event.event_id for event in known])
@@ -431,6 +461,28 @@ def _refusal(event: Event, view: dict[tuple[str, str], Event]) -> str | None:
     except Denied as error:
         return str(error)
     return None
+
+
+def _newest_first(batch: Sequence[Event]) -> list[Event]:
+    """The events so that each comes before those that it follows; where the graph does not say, the deeper first."""
+    here = {event.event_id: event for event in batch}
+    followers = dict.fromkeys(here, 0)
+    for event in here.values():
+        for before in event.prev_events:
+            if before in followers:
+                followers[before] += 1
+    ready = [(-event.depth, event.event_id) for event in here.values() if followers[event.event_id] == 0]
+    heapify(ready)
+    ordered: list[Event] = []
+    while ready:
+        event = here[heappop(ready)[1]]
+        ordered.append(event)
+        for before in event.prev_events:
+            if before in followers:
+                followers[before] -= 1
+                if followers[before] == 0:
+                    heappush(ready, (-here[before].depth, before))
+    return ordered
 
 
 def _causal(batch: Sequence[Event]) -> list[Event]:
