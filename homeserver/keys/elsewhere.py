@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from homeserver.clock import Clock
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import ServerName, UserID
-from homeserver.federation.deferring import every
+from homeserver.federation.deferring import Turns, every
 from homeserver.federation.failures import PeerError
 
 T = TypeVar("T")
@@ -45,20 +46,26 @@ class Elsewhere:
 
     peers: Peers
     clock: Clock
+    at_once: int = 200
 
     async def ask(
         self, wanted: Mapping[ServerName, Mapping[str, T]], question: Question[T], timeout: float, failures: Failures
     ) -> list[tuple[ServerName, Any]]:
-        """The answers of those that gave one within `timeout` seconds; the others are noted in `failures`."""
+        """The answers of those that gave one within `timeout` seconds in all; the others are noted in `failures`."""
         answers: list[tuple[ServerName, Any]] = []
+        deadline = self.clock.now() + timeout * 1000
+        turns = Turns(self.at_once)
 
         async def one(server: ServerName) -> None:
+            left = (deadline - self.clock.now()) / 1000
             try:
-                answers.append((server, await self.clock.timeout(question(server, wanted[server], timeout), timeout)))
+                if left <= 0:
+                    raise TimeoutError("there was no time left to ask")
+                answers.append((server, await self.clock.timeout(question(server, wanted[server], left), left)))
             except (PeerError, TimeoutError) as error:
-                failures[server] = {"status": 503, "errcode": "M_UNAVAILABLE", "message": str(error) or "The server did not answer"}
+                failures[server] = {"status": 503, "errcode": "M_UNAVAILABLE", "message": str(error)}
 
-        for outcome in await every([one(server) for server in wanted]):
+        for outcome in await every([turns.run(None, partial(one, server)) for server in wanted]):
             if isinstance(outcome, Exception):
                 raise outcome
         return answers

@@ -70,7 +70,7 @@ class Queries:
         if len(whole) > FEW:
             whole = []
         rest = {user: devices for user, devices in users.items() if user not in whole}
-        works = [self._list(server, user, timeout) for user in whole]
+        works = [self._list(server, user, plan.generations.get(user), timeout) for user in whole]
         if rest:
             works.append(self._query(server, rest, timeout))
         reads: dict[str, following.Read] = {}
@@ -83,8 +83,10 @@ class Queries:
             await self.database.write(following.keep, keep, plan.generations)
         return reads
 
-    async def _list(self, server: ServerName, user: str, timeout: float) -> dict[str, following.Read]:
-        answer = await self._shared.do((server, user), lambda: self.elsewhere.peers.user_devices(server, user, timeout))
+    async def _list(self, server: ServerName, user: str, generation: int | None, timeout: float) -> dict[str, following.Read]:
+        # An answer that was on its way when an update came in is not the answer to a question asked after the update.
+        key = (server, user, generation)
+        answer = await self._shared.do(key, lambda: self.elsewhere.peers.user_devices(server, user, timeout))
         return {user: following.read_list(user, answer)}
 
     async def _query(self, server: ServerName, users: Mapping[str, Sequence[str]], timeout: float) -> dict[str, following.Read]:

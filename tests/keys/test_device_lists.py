@@ -273,3 +273,44 @@ def test_many_lists_of_one_server_are_read_in_one_request(town: Town) -> None:
     assert bob.learns(since) == ({people[3].user_id}, set())
     assert bob.queries(*people)[0]["device_keys"][people[3].user_id]["PHONE"]["keys"] == people[3].identity("PHONE", 9)["keys"]
     assert town.asked == [("a", "query"), ("a", "devices")]
+
+
+def test_what_was_read_while_an_update_came_in_is_not_kept(town: Town) -> None:
+    alice, bob = town.server("a").person("alice", "PHONE"), town.server("b").person("bob", "LAPTOP")
+    alice.publishes("PHONE")
+    town.room(ROOM, bob, alice)
+    old = bob.house.queries.elsewhere.peers
+
+    class Slow:
+        async def user_devices(self, server: str, user_id: str, timeout: float) -> object:
+            answer = await old.user_devices(server, user_id, timeout)
+            alice.publishes("PHONE", seed=9)
+            town.deliver()
+            return answer
+
+    object.__setattr__(bob.house.queries.elsewhere, "peers", Slow())
+    bob.queries(alice)
+    object.__setattr__(bob.house.queries.elsewhere, "peers", old)
+    assert bob.queries(alice)[0]["device_keys"][alice.user_id]["PHONE"]["keys"] == alice.identity("PHONE", 9)["keys"]
+    assert town.asked == [("a", "devices")] * 2
+
+
+def test_a_server_that_never_answers_costs_the_time_allowed_and_no_more(town: Town) -> None:
+    names = ["a", "black", "hole"]
+    people = [town.server(name).person("u", "PHONE") for name in names]
+    people[0].publishes("PHONE")
+    bob = town.server("b").person("bob", "LAPTOP")
+    old = bob.house.queries.elsewhere.peers
+
+    class Hole:
+        async def query_keys(self, server: str, body: dict[str, object], timeout: float) -> object:
+            if server != "a":
+                await town.clock.sleep(3600)
+            return await old.query_keys(server, body, timeout)
+
+    object.__setattr__(bob.house.queries.elsewhere, "peers", Hole())
+    object.__setattr__(bob.house.queries.elsewhere, "at_once", 2)
+    before = town.clock.now()
+    found, failures = bob.queries(*people)
+    assert (list(found["device_keys"]), sorted(failures)) == (["@u:a"], ["black", "hole"])
+    assert town.clock.now() - before <= 12_000

@@ -21,7 +21,7 @@ from homeserver.web.routes import delete, get, post, put
 from homeserver.web.types import Request
 
 MAX_BODY = 2 * 1024 * 1024
-LONGEST_WAIT_MS = 20_000
+SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 1_000, 20_000
 
 DEHYDRATED = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
 
@@ -64,7 +64,7 @@ def device_of(caller: Caller) -> str:
 
 
 def _seconds(timeout_ms: int) -> float:
-    return min(max(timeout_ms, 0), LONGEST_WAIT_MS) / 1000
+    return min(max(timeout_ms, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) / 1000
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ class DeviceKeys:
     queries: Queries
     claims: Claims
 
-    @post("/_matrix/client/v3/keys/upload", max_body=MAX_BODY)
+    @post("/_matrix/client/v3/keys/upload", max_body=MAX_BODY, guests=True)
     async def upload(self, caller: Caller, body: Upload) -> dict[str, Any]:
         """Publish keys of the device that asks."""
         fallback = body.fallback_keys or body.old_fallback_keys or {}
         upload = uploads.read(caller.user_id, device_of(caller), body.device_keys, body.one_time_keys or {}, fallback)
         return {"one_time_key_counts": await self.uploads.publish(upload)}
 
-    @post("/_matrix/client/v3/keys/query", limit="key_query", max_body=MAX_BODY)
+    @post("/_matrix/client/v3/keys/query", limit="key_query", max_body=MAX_BODY, guests=True)
     async def query(self, caller: Caller, body: Query) -> dict[str, Any]:
         """The keys of users, here and elsewhere."""
         found, failures = await self.queries.query(caller.user_id, body.device_keys, _seconds(body.timeout))
@@ -95,7 +95,7 @@ class DeviceKeys:
             "failures": failures,
         }
 
-    @post("/_matrix/client/v3/keys/claim", limit="key_query", max_body=MAX_BODY)
+    @post("/_matrix/client/v3/keys/claim", limit="key_query", max_body=MAX_BODY, guests=True)
     async def claim(self, caller: Caller, body: Claim) -> dict[str, Any]:
         """One one-time key of each device."""
         claimed, failures = await self.claims.claim(body.one_time_keys, _seconds(body.timeout))

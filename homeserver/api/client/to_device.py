@@ -25,7 +25,7 @@ class ToDevice:
 
     messages: Messages
 
-    @put("/_matrix/client/v3/sendToDevice/{event_type}/{txn_id}", max_body=MAX_BODY)
+    @put("/_matrix/client/v3/sendToDevice/{event_type}/{txn_id}", max_body=MAX_BODY, guests=True)
     async def send(self, caller: Caller, event_type: str, txn_id: str, body: Body) -> None:
         """Send a message to devices of users, here and elsewhere.  The same transaction of the same device is one sending."""
         once = f"{caller.device_id or caller.appservice or ''}/{event_type}/{txn_id}"
