@@ -128,7 +128,7 @@ def _unbound_plan(method: Callable[..., Awaitable[Any]], route: Route) -> Endpoi
 def segments_of(path: str) -> list[str]:
     """The segments of a path, without the empty one that a trailing slash makes."""
     segments = path.split("/")[1:]
-    if segments[-1] == "" and len(segments) > 1:
+    if len(segments) > 1 and segments[-1] == "":
         segments.pop()
     return segments
 
