@@ -1,6 +1,7 @@
 """The house rules a machine can check: imports only point down, the core is pure, modules and public names say what they are for."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 NAMES = {path: path.relative_to(ROOT.parent).as_posix() for path in FILES}
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 

@@ -9,8 +9,8 @@ class UnknownVersion(ValueError):
     """A room version this server does not know."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(f"Room version {version!r} is not known to this server")
-        self.version = version
+        self.version = str(version)[:80]
+        super().__init__(f"Room version {self.version!r} is not known to this server")
 
 
 class Denied(Exception):

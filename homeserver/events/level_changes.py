@@ -21,7 +21,7 @@ def check_power_levels(event: Event, create: Event, before: Event | None) -> Non
     if version.integer_power_levels:
         _check_integers(version, content)
     _check_users(version, content.get("users", {}))
-    if version.privileged_creators and creators(version, create) & content.get("users", {}).keys():
+    if version.privileged_creators and any(user in content.get("users", {}) for user in creators(version, create) if isinstance(user, str)):
         raise Denied("The creators of a room cannot be given a power level")
     if before is None:
         return
@@ -52,7 +52,7 @@ def _check_users(version: RoomVersion, users: object) -> None:
         raise Denied("The power levels of users must be an object")
     for user, value in users.items():
         if level(version, value) is None:
-            raise Denied(f"The power level of {user} must be an integer")
+            raise Denied(f"The power level of {user[:80]} must be an integer")
         try:
             UserID.parse(user)
         except Malformed as error:
@@ -63,7 +63,7 @@ def _check_changes(version: RoomVersion, before: Table, after: Table, own: int, 
     for name, new in _altered(version, before, after):
         for value in (level(version, before.get(name)), new):
             if value is not None and value > own:
-                raise Denied(f"{own} is not enough power to change the {what} {name}, which is or becomes {value}")
+                raise Denied(f"{own} is not enough power to change the {what} {name[:80]}, which is or becomes {value}")
 
 
 def _altered(version: RoomVersion, before: Table, after: Table) -> list[tuple[str, int | None]]:

@@ -44,16 +44,16 @@ def level(version: RoomVersion, value: object) -> int | None:
     return None
 
 
-def creators(version: RoomVersion, create: Event) -> frozenset[str]:
+def creators(version: RoomVersion, create: Event) -> list[str]:
     """Who made the room, as this room version counts it."""
     if version.creator_in_content:
         creator = create.content.get("creator")
-        return frozenset({creator}) if isinstance(creator, str) else frozenset()
+        return [creator] if isinstance(creator, str) else []
     if not version.privileged_creators:
-        return frozenset({create.sender})
+        return [create.sender]
     more = create.content.get("additional_creators")
-    named = [user for user in more if isinstance(user, str)] if isinstance(more, list) else []
-    return frozenset({create.sender, *named})
+    # Not a set: they are few as a rule, and this is asked several times for every event.
+    return [create.sender, *more] if isinstance(more, list) else [create.sender]
 
 
 class Power:

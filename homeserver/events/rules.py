@@ -160,7 +160,7 @@ def _check_member(event: Event, state: State) -> None:
         raise Denied("A membership needs a state key")
     rule = MEMBERSHIPS.get(event.membership or "")
     if rule is None:
-        raise Denied(f"{event.membership!r} is not a membership")
+        raise Denied(f"{str(event.membership)[:80]!r} is not a membership")
     rule(event, state, event.state_key)
 
 
@@ -178,9 +178,9 @@ def _join(event: Event, state: State, target: str) -> None:
         raise Denied(f"{target} is not invited to this room")
 
 
-def _first_joiners(version: RoomVersion, create: Event) -> frozenset[str]:
+def _first_joiners(version: RoomVersion, create: Event) -> list[str]:
     # In version 12 the additional creators do not join like that, only the sender.
-    return creators(version, create) if version.creator_in_content else frozenset({create.sender})
+    return creators(version, create) if version.creator_in_content else [create.sender]
 
 
 def _join_public(event: Event, state: State, current: str) -> bool:

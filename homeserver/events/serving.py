@@ -15,7 +15,7 @@ def client_bytes(event: Event, unsigned: dict[str, Any] | None = None, *, room_i
     if unsigned:
         extra["unsigned"] = unsigned
     body = event.body if event.type != "m.room.redaction" else _redaction_body(event)
-    return body[:-1] + b"," + orjson.dumps(extra)[1:]
+    return body[:-1] + b"," + orjson.dumps(extra, option=orjson.OPT_NON_STR_KEYS)[1:]
 
 
 def stripped(event: Event) -> dict[str, Any]:

@@ -30,7 +30,7 @@ for _room in ROOMS.values():
     _room.join(BOB)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.sampled_from(list(ROOMS)), more_kinds, users, state_keys, contents, st.lists(st.tuples(kinds, contents), max_size=3))
 def test_the_rules_never_fail_otherwise(version, kind, sender, state_key, content, broken_state):
     room = ROOMS[version].fork()
@@ -52,7 +52,7 @@ PDU_KEYS = [
 pdu_keys = st.sampled_from(PDU_KEYS)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.sampled_from(list(ROOMS)), kinds, contents, st.dictionaries(pdu_keys, values, max_size=3))
 def test_reading_never_fails_otherwise(version, kind, content, changes):
     data = {**ROOMS[version].draft(ALICE, kind, {}, "").data, "content": content, **changes}

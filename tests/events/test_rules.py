@@ -1,6 +1,7 @@
 """The authorisation rules of all room versions, as stories and tables."""
 
 import itertools
+import time
 
 import pytest
 
@@ -359,6 +360,20 @@ def test_what_may_not_be_among_auth_events(version):
         assert without == auth
     else:
         denied(rules.check_auth_events, message, without)
+
+
+def test_a_crowd_of_creators_and_a_flood_of_text_cost_little():
+    crowd = [f"@c{number}:x" for number in range(3500)]
+    room = Room("12", additional_creators=crowd).settled()
+    start = time.process_time()
+    room.levels(ALICE, users={f"@u{number}:x": 1 for number in range(2500)})
+    denied(room.levels, ALICE, users={crowd[-1]: 1})
+    assert time.process_time() - start < 0.3
+    for content in ({"membership": "x" * 60_000}, {"membership": {"x" * 60_000: 1}}):
+        assert len(denied(room.send, ALICE, "m.room.member", content, ALICE)) < 200
+    room = Room("11").settled(events={"m.room.power_levels": 0})
+    room.join(BOB)
+    assert len(denied(room.levels, BOB, users={ALICE: 100}, events={"x" * 60_000: 100})) < 300
 
 
 def test_sentences_name_who_and_what():

@@ -39,6 +39,11 @@ def test_an_id_full_of_quotes_stays_inside_its_string():
     assert served(message)["sender"] == ALICE
 
 
+def test_identifiers_may_be_keys_of_unsigned():
+    message = Room().settled().say(ALICE)
+    assert served(message, {"by": {ALICE: BOB}})["unsigned"] == {"by": {ALICE: BOB}}
+
+
 def test_stripped_state_has_four_keys():
     join = Room().settled().join(BOB)
     assert serving.stripped(join) == {"type": "m.room.member", "state_key": BOB, "sender": BOB, "content": join.content}
