@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.accounts.bridges import NoBridges
+from homeserver.accounts.closing import Closed
 from homeserver.accounts.profiles import Elsewhere
 from homeserver.api.admin.commands import Commands
 from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, attention, federation, ground, keys, membership, rooms, sync
+from homeserver.composition import accounts, attention, federation, ground, keys, membership, notifying, rooms, sync
 from homeserver.composition.accounts import Accounts, Outside
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
+from homeserver.composition.notifying import Notifying
 from homeserver.composition.rooms import Rooms
 from homeserver.errors import NotFound
 from homeserver.events.identifiers import UserID
@@ -46,6 +48,7 @@ class Server:
     rooms: Rooms
     accounts: Accounts
     federation: Federation
+    telling: Notifying
 
     @property
     def operator(self) -> Commands:
@@ -73,16 +76,17 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     on = ground.lay(settings, reactor, given)
     others = federation.compose(on)
     announcer = Announcer(settings.federation.share_device_names)
-    in_rooms = rooms.compose(on, observers=(RoomWatch(on.identity.name, announcer),))
+    attentive, telling = attention.compose(on, others), notifying.compose(on)
+    in_rooms = rooms.compose(on, observers=(RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe))
     entering = membership.compose(on, in_rooms, others)
-    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer),), (AccountWatch(announcer),))
+    closed: tuple[Closed, ...] = (AccountWatch(announcer), *telling.closed)
+    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer), *telling.watchers), closed)
     people = accounts.compose(on, in_rooms, NoBridges(), outside)
     secrets = keys.compose(on, others, people, announcer)
-    attentive = attention.compose(on, others)
     following = sync.compose(on, attentive)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, following, others)
+    parts = (in_rooms, people, secrets, entering, attentive, telling, following, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -92,11 +96,12 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         on.clock,
         router=Router(endpoints, identify, authenticate, on.limits, on.metrics.observe),
         commands=Router([people.operator], identify, authenticate, on.limits),
-        services=(*on.services, *people.services, *attentive.services),
+        services=(*on.services, *people.services, *attentive.services, *telling.services),
         doors=Doors(reactor, on.clock, settings.web),
         rooms=in_rooms,
         accounts=people,
         federation=others,
+        telling=telling,
     )
 
 

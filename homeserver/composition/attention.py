@@ -1,6 +1,8 @@
 """Attention: who is there, who types, who has read what."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.api.client.presence import PresencePages
 from homeserver.api.client.receipts import ReadMarkers
@@ -18,11 +20,12 @@ from homeserver.storage.transactions import Transaction
 
 @dataclass(frozen=True)
 class Attention:
-    """What others need of it."""
+    """What others need of it.  `edus`: what to do with EDUs of other servers, by type."""
 
     presence: Presence
     typing: Typing
     receipts: Receipts
+    edus: Mapping[str, Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]]
     endpoints: tuple[object, ...]
     services: tuple[Service, ...]
 
@@ -35,7 +38,8 @@ def compose(ground: Ground, federation: Federation) -> Attention:
     typing = Typing(database, clock, name, edus, _admits)
     receipts = Receipts(database, clock, name, edus, _admits)
     endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts))
-    return Attention(presence, typing, receipts, endpoints, (presence,))
+    incoming = {"m.presence": presence.receive, "m.typing": typing.receive, "m.receipt": receipts.receive}
+    return Attention(presence, typing, receipts, incoming, endpoints, (presence,))
 
 
 def _admits(txn: Transaction, room_id: str, server: str) -> bool:

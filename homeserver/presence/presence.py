@@ -17,9 +17,24 @@ from homeserver.errors import Forbidden, InvalidParam
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.federation.volatile import Edus
-from homeserver.presence.state import ACTIVE_MS, BUSY, LEFT_MS, MAX_STATUS, OFFLINE, ONLINE, STATES, UNKNOWN, Device, Local, State
+from homeserver.presence.state import (
+    ACTIVE_MS,
+    BUSY,
+    LEFT_MS,
+    MAX_STATUS,
+    OFFLINE,
+    ONLINE,
+    STATES,
+    UNAVAILABLE,
+    UNKNOWN,
+    Device,
+    Local,
+    State,
+)
 from homeserver.storage import sharing
 from homeserver.storage.database import Database
+from homeserver.storage.events import Stored
+from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 EDU = "m.presence"
@@ -83,13 +98,24 @@ class Presence:
             came = known is None or not known.devices
             self._say(user, device, BUSY if still_busy else presence, int(lasts * 1000) + LEFT_MS, active=came and presence == ONLINE)
 
-    def active(self, user: UserID, device: str | None = None) -> None:
-        """A user did something that only somebody who is there does: sent a message, read one."""
-        known = self._locals.get(user)
-        said = known.devices.get(device or "") if known else None
-        presence = said.presence if said is not None and said.presence == BUSY else ONLINE
-        left = said.until - self._clock.now() if said is not None else 0
-        self._say(user, device, presence, max(left, LEFT_MS), active=True)
+    def active(self, user: UserID) -> None:
+        """A user did something that only somebody who is there does: sent a message, read one.  Who is offline stays so."""
+        local = self._locals.get(user)
+        if local is None or not local.devices:
+            return
+        now = self._clock.now()
+        local.last_active = now
+        for said in local.devices.values():
+            said.presence = ONLINE if said.presence == UNAVAILABLE else said.presence
+        self._set(user, local.state(now))
+
+    def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
+        """An event was accepted: who sent it is active, who joined is to be seen."""
+        event = stored.event
+        if event.type == "m.room.member" and event.membership == "join" and event.state_key is not None:
+            txn.on_commit(self.joined, event.state_key)
+        elif event.state_key is None and event.sender.domain == self._name:
+            txn.on_commit(self.active, event.sender)
 
     def _say(
         self, user: UserID, device: str | None, presence: str, lasts: int, *, active: bool, status: tuple[str | None] | None = None

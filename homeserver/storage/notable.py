@@ -308,3 +308,28 @@ def local_names(txn: Transaction, room_id: str, user_ids: Iterable[str]) -> dict
         room=room_id, users=list(user_ids),
     )  # fmt: skip
     return dict(rows)
+
+
+def latest(txn: Transaction, user_id: str, before: int | None, limit: int, recent: int | None) -> list[int]:
+    """Numbers of the newest events that may have notified a user, below `before`, the highest first.
+
+    Those with rows; with `recent` also ordinary ones among the last that many events of each room.
+    """
+    below = 2**62 if before is None else before
+    own = txn.all(
+        "SELECT num FROM highlights WHERE user_id = :user AND num < :below ORDER BY num DESC LIMIT :limit",
+        user=user_id, below=below, limit=limit,
+    )  # fmt: skip
+    shared = txn.all(
+        "SELECT room_highlights.num FROM members JOIN room_highlights ON room_highlights.room_id = members.room_id"
+        " WHERE members.user_id = :user AND members.membership = 'join' AND room_highlights.num < :below"
+        " ORDER BY room_highlights.num DESC LIMIT :limit",
+        user=user_id, below=below, limit=limit,
+    )  # fmt: skip
+    plain = [] if recent is None else txn.all(
+        "SELECT events.num FROM members JOIN rooms ON rooms.room_id = members.room_id JOIN events ON events.room_id = members.room_id"
+        " AND events.major > rooms.last_order - :recent WHERE members.user_id = :user AND members.membership = 'join'"
+        " AND events.notable IS NOT NULL AND events.num < :below ORDER BY events.num DESC LIMIT :limit",
+        user=user_id, below=below, limit=limit, recent=recent,
+    )  # fmt: skip
+    return sorted({num for rows in (own, shared, plain) for (num,) in rows}, reverse=True)[:limit]

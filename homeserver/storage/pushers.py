@@ -189,9 +189,28 @@ def failed(txn: Transaction, pusher_id: int, retry_ts: int) -> None:
     txn.run("UPDATE pushers SET failures = failures + 1, retry_ts = :retry WHERE id = :id", id=pusher_id, retry=retry_ts)
 
 
-def progress(txn: Transaction, name: str) -> str | None:
+def stream(txn: Transaction, low: int, high: int, limit: int) -> list[tuple[int, int]]:
+    """(position, number) of the shown events with `low < position <= high`, in the order of the stream."""
+    rows = txn.all(
+        "SELECT position, num FROM events WHERE position > :low AND position <= :high AND status IN (1, 2) ORDER BY position LIMIT :limit",
+        low=low, high=high, limit=limit,
+    )  # fmt: skip
+    return [(position, num) for position, num in rows]
+
+
+def any_at_all(txn: Transaction) -> bool:
+    """Whether anybody has a pusher."""
+    return txn.value("SELECT 1 FROM pushers LIMIT 1") is not None
+
+
+def hold(txn: Transaction, pusher_id: int, until: int) -> None:
+    """Tell the pusher nothing before that time; it has not failed."""
+    txn.run("UPDATE pushers SET retry_ts = :until WHERE id = :id", id=pusher_id, until=until)
+
+
+def progress(txn: Transaction, work: str) -> str | None:
     """How far the stream of events has been looked through."""
-    token: str | None = txn.value("SELECT token FROM push_progress WHERE name = :name", name=name)
+    token: str | None = txn.value("SELECT token FROM push_progress WHERE name = :name", name=work)
     return token
 
 

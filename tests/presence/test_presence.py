@@ -56,14 +56,16 @@ def test_time_makes_idle_and_offline(town: Town) -> None:
         assert state.get("currently_active", False) is (minute < 1)
     town.reactor.pump([5] * 30)
     assert now(town.presence.of_user(user("bob"), user("alice")))["presence"] == "offline"
-    town.presence.active(user("alice"), "D")
+    town.presence.active(user("alice"))
+    assert now(town.presence.of_user(user("bob"), user("alice")))["presence"] == "offline"
+    town.presence.seen(user("alice"), "D")
     assert now(town.presence.of_user(user("bob"), user("alice")))["presence"] == "online"
 
 
 def test_polling_does_not_end_being_busy(town: Town) -> None:
     town.presence.put(user("alice"), "D", "busy", None)
     town.presence.seen(user("alice"), "D")
-    town.presence.active(user("alice"), "D")
+    town.presence.active(user("alice"))
     assert now(town.presence.of_user(user("bob"), user("alice")))["presence"] == "busy"
     town.presence.seen(user("alice"), "D", "unavailable")
     assert now(town.presence.of_user(user("bob"), user("alice")))["presence"] == "unavailable"
@@ -138,7 +140,7 @@ def test_servers_that_share_rooms_are_told_without_a_storm(town: Town) -> None:
     elsewhere(town)
     for _ in range(20):
         town.presence.seen(user("alice"), "D")
-        town.presence.active(user("alice"), "D")
+        town.presence.active(user("alice"))
         town.reactor.advance(5)
     assert [(servers, kind) for servers, kind, _ in town.sent.edus] == [({"b"}, "m.presence")]
     assert town.sent.edus[0][2]["push"][0]["user_id"] == user("alice")
@@ -147,7 +149,10 @@ def test_servers_that_share_rooms_are_told_without_a_storm(town: Town) -> None:
     assert len(town.sent.edus) == 2
 
 
-@given(st.dictionaries(st.text(max_size=2), st.tuples(st.sampled_from(sorted(STATES)), st.integers(0, 100)), max_size=4), st.integers(0, 100))
+DEVICES = st.dictionaries(st.text(max_size=2), st.tuples(st.sampled_from(sorted(STATES)), st.integers(0, 100)), max_size=4)
+
+
+@given(DEVICES, st.integers(0, 100))
 def test_a_user_is_what_their_most_present_device_says(devices: dict[str, tuple[str, int]], time: int) -> None:
     local = Local({name: Device(presence, until) for name, (presence, until) in devices.items()}, last_active=time)
     order = ["offline", "unavailable", "online", "busy"]

@@ -1,0 +1,132 @@
+"""The background work of pushes: finds what is to be told, tells it, tries again, forgets what nobody wants.
+
+Of all processes one does it at a time.  What waits is in the database; being killed at any point tells an event twice at worst.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import uuid4
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from homeserver.clock import Clock
+from homeserver.push.spreading import Spread, spread
+from homeserver.storage import pushers
+from homeserver.storage.database import Database
+from homeserver.storage.positions import Token
+from homeserver.storage.pushers import Due
+from homeserver.storage.transactions import Transaction
+
+WORK = "push"
+LEASE_MS = 60_000
+AT_ONCE = 20
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.05, 30.0  # between two looks
+SAVE_MS = 30_000  # progress without pushes is written down that often
+
+log = Logger()
+
+
+class Courier(Protocol):
+    """Tells pushers of one kind."""
+
+    async def serve(self, due: Due) -> None:
+        """Tell what waits, and write down what became of it."""
+
+
+@dataclass
+class Deliveries:
+    """The work of one process."""
+
+    database: Database
+    clock: Clock
+    couriers: Mapping[str, Courier]
+    _holder: str = field(default_factory=lambda: uuid4().hex)
+    _seen: Token | None = None
+    _saved_ms: int = 0
+    _busy: dict[int, Deferred[None]] = field(default_factory=dict)
+    _running: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = Deferred.fromCoroutine(self._run())
+
+    async def stop(self) -> None:
+        """End; what is under way is given up and will be done again."""
+        running, self._running = self._running, None
+        for work in [running, *self._busy.values()]:
+            if work is not None:
+                work.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                with self.database.wakeups.watch([WORK]) as watch:
+                    wait = await self._safely()
+                    await watch.wait(wait)
+                # Events that come close together are looked at together.
+                await self.clock.sleep(SHORTEST_SECONDS)
+        except CancelledError:
+            return
+
+    async def _safely(self) -> float:
+        try:
+            return await self.look()
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("Looking for pushes failed")
+            return LONGEST_SECONDS
+
+    async def look(self) -> float:
+        """Find and tell what there is now; the seconds until there may be more without anybody saying so."""
+        now = self.clock.now()
+        if not await self.database.write(pushers.claim, WORK, self._holder, now, now + LEASE_MS, str(self.database.now())):
+            self._seen = None
+            return LONGEST_SECONDS
+        await self._spread(now)
+        for due in await self.database.read(pushers.due, now, AT_ONCE - len(self._busy), list(self._busy)):
+            self._serve(due)
+        retry = await self.database.read(pushers.next_retry)
+        return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, (retry - now) / 1000)) if retry is not None else LONGEST_SECONDS
+
+    async def _spread(self, now: int) -> None:
+        if self._seen is None:
+            written: str | None = await self.database.read(pushers.progress, WORK)
+            self._seen = Token.parse(written or "p1_")
+        while True:
+            found = await self.database.read(spread, self._seen, self.database.now(), now)
+            if found.pushes or now - self._saved_ms >= SAVE_MS:
+                if not await self.database.write(self._store, found):
+                    self._seen = None
+                    return
+                self._saved_ms = now
+            self._seen = found.upto
+            if not found.more:
+                return
+
+    def _store(self, txn: Transaction, found: Spread) -> bool:
+        if not pushers.advance(txn, WORK, self._holder, str(found.upto)):
+            return False
+        pushers.post(txn, found.pushes)
+        return True
+
+    def _serve(self, due: Due) -> None:
+        courier = self.couriers.get(due.pusher.kind)
+        if courier is None:
+            return
+        work = self._busy[due.pusher.id] = Deferred.fromCoroutine(courier.serve(due))
+        work.addErrback(_note)
+        work.addBoth(self._served, due.pusher.id)
+
+    def _served(self, _result: object, pusher_id: int) -> None:
+        self._busy.pop(pusher_id, None)
+        if self._running is not None:
+            # There may be more for this one, or others that waited for a free place.
+            self.database.wakeups.fire([WORK])
+
+
+def _note(failure: object) -> None:
+    if not getattr(failure, "check", lambda _kind: None)(CancelledError):
+        log.error("Serving a pusher failed: {failure}", failure=failure)
