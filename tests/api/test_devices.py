@@ -41,6 +41,12 @@ async def test_when_a_device_was_seen_costs_no_write_per_request(network: Networ
     await home.server.accounts.callers.sightings.write(database)
     seen = good(await alice.get(f"/devices/{alice.device_id}"))
     assert (seen["last_seen_ip"], seen["last_seen_ts"]) == ("127.0.0.1", home.server.clock.now())
+    root, bob = await home.user("root", admin=True), await registers(home, "bob")
+    for asker in (alice, root):
+        devices = good(await asker.get("/admin/whois/@alice:a"))["devices"]
+        assert devices[alice.device_id]["sessions"][0]["connections"][0]["ip"] == "127.0.0.1"
+    refused(await bob.get("/admin/whois/@alice:a"), 403, "M_FORBIDDEN")
+    await home.server.accounts.callers.sightings.write(database)
     before = database.now()
     await home.server.accounts.callers.sightings.write(database)
     assert database.now() == before

@@ -1,18 +1,29 @@
 """Locks and suspensions of accounts, by administrators.  spec: client-server-api#account-moderation"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from homeserver.accounts.closing import Closing
 from homeserver.errors import Forbidden, InvalidParam, NotFound
 from homeserver.events.identifiers import UserID
-from homeserver.storage import accounts
+from homeserver.storage import accounts, devices
 from homeserver.storage.accounts import Account
+from homeserver.storage.devices import Device
 from homeserver.web.callers import Caller
 from homeserver.web.routes import get, put
 
 LOCK, SUSPEND = "/_matrix/client/v1/admin/lock/{user_id}", "/_matrix/client/v1/admin/suspend/{user_id}"
+
+
+WHOIS = "/_matrix/client/v3/admin/whois/{user_id}"
+
+
+def _sessions(device: Device) -> dict[str, Any]:
+    seen = {"ip": device.last_seen_ip, "last_seen": device.last_seen_ts, "user_agent": device.user_agent}
+    connections = [{name: value for name, value in seen.items() if value is not None}] if device.last_seen_ts is not None else []
+    return {"sessions": [{"connections": connections}]}
 
 
 class Locked(msgspec.Struct):
@@ -55,6 +66,14 @@ class Moderation:
         """Suspend an account or end that."""
         await self.closing.suspend((await self._other(caller, user_id)).user_id, body.suspended)
         return body
+
+    @get(WHOIS)
+    async def whois(self, caller: Caller, user_id: UserID) -> dict[str, Any]:
+        """From where somebody uses an account; for administrators and oneself."""
+        if not caller.is_admin and caller.user_id != user_id:
+            raise Forbidden("Only administrators may ask this of others")
+        found = await self.closing.database.read(devices.of_user, (await self._account(user_id)).user_id)
+        return {"user_id": user_id, "devices": {device.device_id: _sessions(device) for device in found}}
 
     async def _account(self, user_id: UserID) -> Account:
         if user_id.domain != self.server_name:

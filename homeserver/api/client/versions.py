@@ -39,8 +39,10 @@ class Versions:
     async def capabilities(self, caller: Caller) -> dict[str, Any]:
         """What clients may offer their users."""
         available = {version.id: "stable" if version.stable else "unstable" for version in VERSIONS.values()}
+        moderation = {"m.account_moderation": {"suspend": True, "lock": True}} if caller.is_admin else {}
         return {
             "capabilities": {
+                **moderation,
                 "m.change_password": {"enabled": self.settings.passwords.enabled},
                 "m.room_versions": {"default": self.settings.rooms.default_version, "available": available},
                 "m.set_displayname": {"enabled": True},
