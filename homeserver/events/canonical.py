@@ -74,7 +74,11 @@ def _is_plain(value: Any, strict: bool, room: int) -> bool:
         return isinstance(value, str)
     plain = True
     for part in parts:
-        if type(part) is not str and not _is_plain(part, strict, room - 1):
+        kind = type(part)
+        # Most parts are strings and small numbers: not worth a call.
+        if kind is str or (kind is int and -MAX_INTEGER <= part <= MAX_INTEGER):
+            continue
+        if not _is_plain(part, strict, room - 1):
             plain = False
     return plain
 

@@ -5,6 +5,10 @@ class Malformed(ValueError):
     """An event, identifier or JSON text that has not the form the specification asks for."""
 
 
+class TooBig(Malformed):
+    """An event of more bytes than one may have."""
+
+
 class UnknownVersion(ValueError):
     """A room version this server does not know."""
 

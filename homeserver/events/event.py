@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from homeserver.events import canonical
-from homeserver.events.errors import Malformed
+from homeserver.events.errors import Malformed, TooBig
 from homeserver.events.identifiers import MAX_BYTES, EventID, RoomID, UserID
 from homeserver.events.pruning import redact
 from homeserver.events.versions import RoomVersion
@@ -125,7 +125,7 @@ def read(version: RoomVersion, data: Mapping[str, Any], room_id: RoomID | None =
         _object(data, "unsigned")
     body, envelope = split(version, data)
     if len(body) + len(envelope) - 1 > MAX_EVENT:
-        raise Malformed(f"The event is larger than {MAX_EVENT} bytes")
+        raise TooBig(f"The event is larger than {MAX_EVENT} bytes")
     event_id = _event_id(version, data)
     event = Event(
         version,

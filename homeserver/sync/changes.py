@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from homeserver.events.identifiers import UserID
-from homeserver.rooms import presenting, visibility
+from homeserver.rooms import places, presenting, visibility
 from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.stripped import stripped_state
 from homeserver.storage import account_data, events, members, rooms, state
-from homeserver.storage.events import Order, Stored
+from homeserver.storage.events import Stored
 from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import room as parts
@@ -183,8 +183,9 @@ def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[s
     return RoomChanges(
         span.room_id,
         presenting.present(txn, viewer, shown.events),
-        shown.limited,
-        _place(shown.before),
+        # Who comes to a room while following others has seen nothing of it: there is always more in front.
+        shown.limited or (whole and question.since is not None),
+        places.text(shown.before, span.upto),
         presenting.present(txn, viewer, [stored for stored in before if selection.state(stored.event)]),
         selection.state_after,
         _summary(txn, room, viewer.user_id, whole) if members_changed else None,
@@ -205,10 +206,6 @@ def _state_after(txn: Transaction, room: rooms.Room, span: Span, lazy: set[UserI
     return found
 
 
-def _place(order: Order) -> str:
-    return f"t{order[0]}_{order[1]}"
-
-
 def _left(
     txn: Transaction, question: Question, other: tuple[str, str, int], moves: dict[str, _Move], upto: Token
 ) -> Iterable[RoomChanges]:
@@ -222,13 +219,13 @@ def _left(
     move = moves.get(room_id)
     was_in = move is not None and move.began == "join"
     if room is None or last.order is None or not (was_in or visibility.standing(txn, room_id, viewer.user_id).left_at):
-        yield RoomChanges(room_id, presenting.present(txn, viewer, [last]), False, _place((0, 0)), [], False, None, [], False)
+        yield RoomChanges(room_id, presenting.present(txn, viewer, [last]), False, places.text((0, 0)), [], False, None, [], False)
         return
     span = Span(room_id, question.since if was_in else None, upto, last.order)
     shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=True)
     senders = {stored.event.sender for stored in shown.events}
     lazy = senders | {viewer.user_id} if selection.lazy else None
-    if selection.state_after and last.state_after is not None:
+    if last.state_after is not None and (selection.state_after or not shown.events):
         before = parts.full_state(txn, room, last.state_after, lazy)
     elif was_in:
         before = _until(txn, parts.state_between(txn, span, shown), last)
@@ -238,7 +235,7 @@ def _left(
         room_id,
         presenting.present(txn, viewer, shown.events),
         shown.limited,
-        _place(shown.before),
+        places.text(shown.before, upto),
         presenting.present(txn, viewer, [stored for stored in before if selection.state(stored.event)]),
         selection.state_after,
         None,

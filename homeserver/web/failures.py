@@ -5,8 +5,8 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from homeserver.errors import Forbidden, InvalidParam, Refused
-from homeserver.events.errors import Denied, Malformed, UnknownVersion
+from homeserver.errors import Forbidden, InvalidParam, Refused, TooLarge
+from homeserver.events.errors import Denied, Malformed, TooBig, UnknownVersion
 from homeserver.web.coding import encode
 from homeserver.web.types import Response
 
@@ -21,6 +21,7 @@ def _version(error: Exception) -> Refused:
 
 TABLE: dict[type[Exception], Callable[[Exception], Refused]] = {
     UnknownVersion: _version,
+    TooBig: lambda error: TooLarge(str(error)),
     Malformed: lambda error: InvalidParam(str(error)),
     Denied: lambda error: Forbidden(str(error)),
     TimeoutError: lambda _: Refused(504, "M_UNKNOWN", "The answer took too long"),

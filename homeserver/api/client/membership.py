@@ -17,7 +17,10 @@ from homeserver.membership.leaves import Leaves
 from homeserver.web.callers import Caller
 from homeserver.web.routes import post
 
-Reason = Annotated[str, msgspec.Meta(max_length=4096)]
+MAX_REASON = 4096
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
+# Only a server says who vouches for a join, and who was really invited by whom.
+NOT_OURS = frozenset({"membership", "join_authorised_via_users_server", "third_party_invite"})
 
 
 class Via(msgspec.Struct):
@@ -36,18 +39,6 @@ class Via(msgspec.Struct):
             except Malformed:
                 continue
         return found
-
-
-class Why(msgspec.Struct):
-    """A membership change of one's own, with its reason."""
-
-    reason: Reason | None = None
-    third_party_signed: dict[str, Any] | None = None
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """What of it goes into the event."""
-        return {} if self.reason is None else {"reason": self.reason}
 
 
 class About(msgspec.Struct):
@@ -89,27 +80,25 @@ class Membership:
     aliases: Aliases
 
     @post("/_matrix/client/v3/join/{room_id_or_alias}", limit="join")
-    async def join(self, caller: Caller, room_id_or_alias: str, query: Via, body: Why) -> Entered:
+    async def join(self, caller: Caller, room_id_or_alias: str, query: Via, body: dict[str, Any]) -> Entered:
         """Join by id or alias."""
         room_id, via = await self._find(room_id_or_alias, query.servers)
         return await self._join(caller, room_id, via, body)
 
     @post("/_matrix/client/v3/rooms/{room_id}/join", limit="join")
-    async def join_room(self, caller: Caller, room_id: RoomID, query: Via, body: Why) -> Entered:
+    async def join_room(self, caller: Caller, room_id: RoomID, query: Via, body: dict[str, Any]) -> Entered:
         """Join by id."""
         return await self._join(caller, room_id, query.servers, body)
 
-    async def _join(self, caller: Caller, room_id: RoomID, via: Sequence[ServerName], body: Why) -> Entered:
-        content = {**await self.invites.profile(caller.user_id), **body.content}
-        if body.third_party_signed is not None:
-            content["third_party_signed"] = body.third_party_signed
+    async def _join(self, caller: Caller, room_id: RoomID, via: Sequence[ServerName], body: dict[str, Any]) -> Entered:
+        content = {**await self.invites.profile(caller.user_id), **_content(body)}
         return Entered(await self.joins.join(caller.user_id, room_id, via, content))
 
     @post("/_matrix/client/v3/knock/{room_id_or_alias}", limit="join")
-    async def knock(self, caller: Caller, room_id_or_alias: str, query: Via, body: Why) -> Entered:
+    async def knock(self, caller: Caller, room_id_or_alias: str, query: Via, body: dict[str, Any]) -> Entered:
         """Ask to be let in."""
         room_id, via = await self._find(room_id_or_alias, query.servers)
-        content = {**await self.invites.profile(caller.user_id), **body.content}
+        content = {**await self.invites.profile(caller.user_id), **_content(body)}
         return Entered(await self.knocks.knock(caller.user_id, room_id, via, content))
 
     @post("/_matrix/client/v3/rooms/{room_id}/invite", limit="invite")
@@ -123,9 +112,9 @@ class Membership:
         await self.invites.invite(caller.user_id, room_id, _user(body.user_id), content)
 
     @post("/_matrix/client/v3/rooms/{room_id}/leave")
-    async def leave(self, caller: Caller, room_id: RoomID, body: Why) -> None:
+    async def leave(self, caller: Caller, room_id: RoomID, body: dict[str, Any]) -> None:
         """Leave, reject an invite, withdraw a knock."""
-        await self.leaves.leave(caller.user_id, room_id, body.content)
+        await self.leaves.leave(caller.user_id, room_id, _content(body))
 
     @post("/_matrix/client/v3/rooms/{room_id}/forget")
     async def forget(self, caller: Caller, room_id: RoomID) -> None:
@@ -155,6 +144,14 @@ class Membership:
             return RoomID.parse(text), via
         except Malformed as error:
             raise InvalidParam(str(error)) from None
+
+
+def _content(body: dict[str, Any]) -> dict[str, Any]:
+    """What a client says beside the membership itself: a reason, and whatever else it wants to stand in the event."""
+    reason = body.get("reason")
+    if reason is not None and not (isinstance(reason, str) and len(reason) <= MAX_REASON):
+        raise BadJSON(f"reason must be a string of at most {MAX_REASON} characters")
+    return {key: value for key, value in body.items() if key not in NOT_OURS}
 
 
 def _user(text: str) -> UserID:

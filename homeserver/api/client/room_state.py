@@ -72,7 +72,7 @@ class RoomState:
     def _members(self, txn: Transaction, room_id: RoomID, query: Members, viewer: Viewer) -> list[bytes]:
         view = reading.window(txn, room_id, viewer.user_id)
         if query.at is not None:
-            root = visibility.state_at(txn, room_id, places.read(txn, room_id, query.at))
+            root = visibility.state_at(txn, room_id, places.moment(txn, room_id, query.at))
             view = reading.Window(room_id, root or view.root, view.member)
         wanted = [stored for stored in reading.memberships(txn, view) if _asked_for(stored, query)]
         return presenting.present(txn, viewer, wanted)
