@@ -11,7 +11,7 @@ from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, attention, federation, ground, keys, membership, notifying, rooms, sync
+from homeserver.composition import accounts, attention, federation, ground, keys, media, membership, notifying, rooms, sync
 from homeserver.composition.accounts import Accounts, Outside
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
@@ -83,10 +83,10 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer), *telling.watchers), closed)
     people = accounts.compose(on, in_rooms, NoBridges(), outside)
     secrets = keys.compose(on, others, people, announcer)
-    following = sync.compose(on, attentive)
+    following, files = sync.compose(on, attentive), media.compose(on, others)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, telling, following, others)
+    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -96,7 +96,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         on.clock,
         router=Router(endpoints, identify, authenticate, on.limits, on.metrics.observe),
         commands=Router([people.operator], identify, authenticate, on.limits),
-        services=(*on.services, *people.services, *attentive.services, *telling.services),
+        services=(*on.services, *people.services, *attentive.services, *telling.services, *files.services),
         doors=Doors(reactor, on.clock, settings.web),
         rooms=in_rooms,
         accounts=people,

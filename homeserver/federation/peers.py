@@ -100,9 +100,9 @@ class Peers:
 
     # --- events ------------------------------------------------------------------------------------------
 
-    async def send_transaction(self, server: ServerName, txn_id: str, body: Event, *, timeout: float = 60.0) -> answers.Sent:
-        """Deliver events and EDUs."""
-        call = Call("PUT", path(V1, "send", txn_id), {}, body, timeout)
+    async def send_transaction(self, server: ServerName, txn_id: str, body: bytes, *, timeout: float = 60.0) -> answers.Sent:
+        """Deliver events and EDUs; `body` is canonical JSON.  How it went does not touch the back-off: the outbox knows better."""
+        call = Call("PUT", path(V1, "send", txn_id), {}, body, timeout, anyway=True, counts=False)
         return self._converted(server, await self.conversation.value(server, call), answers.Sent)
 
     async def event(self, server: ServerName, event_id: str) -> list[msgspec.Raw]:
@@ -214,7 +214,8 @@ class Peers:
 
     async def stream(self, server: ServerName, path: str, *, timeout: float = QUICK, max_bytes: int = MOST_BYTES) -> Stream:
         """A signed GET (`path` percent-encoded, with its query) whose body is read as it comes, whatever its status."""
-        return await self.conversation.stream(server, Call("GET", path, timeout=timeout, max_bytes=max_bytes, anyway=True))
+        # 502 and 504 are what healthy servers say of content that is too large or still to come: no word on how the server stands.
+        return await self.conversation.stream(server, Call("GET", path, timeout=timeout, max_bytes=max_bytes, anyway=True, counts=False))
 
     async def ask(self, server: ServerName, method: str, path: str, body: Any | None = None, *, timeout: float = 30.0) -> Any:
         """Any other signed request, such as those that only servers of ours know."""

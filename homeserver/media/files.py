@@ -20,6 +20,7 @@ from homeserver.media.serving import Span
 
 PIECE = 64 * 1024
 WRITE_BEHIND = 256 * 1024
+ASKED_AT_ONCE = 500
 # Nobody takes longer between the renaming of a file and the commit of the row that names it.
 GRACE_SECONDS = 24 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -43,6 +44,7 @@ class _Draft:
     """A file that is being written; its methods block."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / secrets.token_hex(16)
         self._file = open(self.path, "xb")  # noqa: SIM115 - lives as long as the upload
         self._hash = hashlib.sha256()
@@ -85,13 +87,6 @@ class Files:
 
     root: Path
     threads: Threads
-
-    @classmethod
-    def at(cls, root: Path, threads: Threads) -> "Files":
-        """The folder `root`, made if there is none."""
-        for folder in ("incoming", "content"):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-        return cls(root, threads)
 
     def path(self, digest: str) -> Path:
         """Where content lies, or would lie."""
@@ -151,15 +146,16 @@ class Files:
 
         `used` gets digests and returns those that some row refers to.
         """
-        removed = 0
         before = time.time() - GRACE_SECONDS
-        for folder in await self.threads(_subfolders, self.root / "content"):
-            old: list[str] = await self.threads(_older, folder, before)
-            if old:
-                kept = await used(old)
-                removed += int(await self.threads(_remove, [folder / name for name in old if name not in kept], before))
-        drafts: list[str] = await self.threads(_older, self.root / "incoming", before)
-        return removed + int(await self.threads(_remove, [self.root / "incoming" / name for name in drafts], before))
+        drafts: list[Path] = await self.threads(_older, [self.root / "incoming"], before)
+        removed = int(await self.threads(_remove, drafts, before))
+        for folder in await self.threads(_folders, self.root / "content"):
+            old: list[Path] = await self.threads(_below, folder, before)
+            for start in range(0, len(old), ASKED_AT_ONCE):
+                some = old[start : start + ASKED_AT_ONCE]
+                kept = await used([path.name for path in some])
+                removed += int(await self.threads(_remove, [path for path in some if path.name not in kept], before))
+        return removed
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
@@ -172,12 +168,17 @@ def _open(path: Path, start: int) -> BufferedReader:
     return file
 
 
-def _subfolders(content: Path) -> list[Path]:
-    return [second for first in content.iterdir() if first.is_dir() for second in first.iterdir() if second.is_dir()]
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
 
 
-def _older(folder: Path, before: float) -> list[str]:
-    return [entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < before]
+def _below(folder: Path, before: float) -> list[Path]:
+    return _older(_folders(folder), before)
+
+
+def _older(folders: Iterable[Path], before: float) -> list[Path]:
+    entries = (entry for folder in folders if folder.exists() for entry in os.scandir(folder))
+    return [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < before]
 
 
 def _remove(paths: Iterable[Path], before: float) -> int:

@@ -137,8 +137,9 @@ class Processes:
 
     def close(self) -> None:
         """End all processes that do nothing at the moment."""
-        while self._free:
-            self._free.pop().close()
+        with contextlib.suppress(IndexError):  # a thread may take the last one
+            while True:
+                self._free.pop().close()
 
     def _do(self, job: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         try:

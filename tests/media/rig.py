@@ -132,7 +132,7 @@ class Server:
         self.name, self.network, self.reactor, self.workshop = ServerName(name), network, Reactor(), Here()
         clock = Clock(self.reactor, EPOCH)
         self.database = databases.fresh(engine, self.reactor)
-        self.files = Files.at(folder / name, inline)
+        self.files = Files(folder / name, inline)
         self.repository = Repository(self.name, self.files, self.database, clock, Rules(**rules))
         remote = Remote(self.repository, Signed(network), network)
         self.library = Library(self.repository, remote, Thumbnails(self.repository, self.workshop))
@@ -189,7 +189,7 @@ class Server:
 
     def left_over(self) -> list[Path]:
         """Files of uploads that did not end well."""
-        return list((self.files.root / "incoming").iterdir())
+        return list((self.files.root / "incoming").glob("*"))
 
     def contents(self) -> list[str]:
         """Digests on disk."""

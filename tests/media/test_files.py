@@ -19,7 +19,7 @@ def age(path: Path) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
-    return Files.at(tmp_path, inline)
+    return Files(tmp_path, inline)
 
 
 def content_of(files: Files, digest: str, span: Span) -> bytes:
@@ -74,6 +74,7 @@ def test_what_is_uploaded_again_meanwhile_stays(files: Files) -> None:
 
 def test_drafts_nobody_finishes_go(files: Files) -> None:
     draft = files.root / "incoming" / "left"
+    draft.parent.mkdir()
     draft.write_bytes(b"half")
     age(draft)
     (files.root / "incoming" / "under way").write_bytes(b"half")
