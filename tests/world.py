@@ -14,8 +14,10 @@ through their routers; only sockets, threads and waiting are taken out.
 
 import functools
 import inspect
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -35,8 +37,9 @@ from homeserver.federation.failures import Nonsense, Unreachable
 from homeserver.federation.transport import Answer, Outgoing, Stream
 from homeserver.identity import Identity
 from homeserver.server import Server, build
-from homeserver.settings import Federation, Passwords, RateLimits, Registration, Settings, Size
+from homeserver.settings import Federation, Media, Passwords, RateLimits, Registration, Settings, Size
 from homeserver.web.types import Request, Response
+from homeserver.web.uploads import BodyStream
 from tests import databases
 
 EPOCH_MS = 1_700_000_000_000
@@ -146,8 +149,11 @@ class Network:
         await self.clock.sleep(seconds)
 
 
+FOLDER = tempfile.TemporaryDirectory(prefix="media-")
+
 SETTINGS = Settings(
     server_name=ServerName("unnamed"),
+    media=Media(path=Path(FOLDER.name)),  # shared by all servers: a file there is named for its content
     registration=Registration(mode="open"),
     rate_limits=RateLimits(enabled=False),
     passwords=Passwords(hash_time=1, hash_memory=Size(8 * 1024), min_length=1),
@@ -196,6 +202,17 @@ def _request(outgoing: Outgoing) -> Request:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _whole(raw: bytes) -> BodyStream:
+    body = BodyStream(len(raw), _nothing, _nothing)
+    body.push(raw)
+    body.finish()
+    return body
+
+
+def _nothing() -> None:
+    """A body that is here cannot be told to wait."""
 
 
 async def _pieces(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -253,7 +270,7 @@ class Client:
         path = path if path.startswith(("/_", "/.", "/health")) else "/_matrix/client/v3" + path
         path, _, more = path.partition("?")
         text = "&".join(part for part in (more, urlencode(query, doseq=True)) if part)
-        request = Request(method, quote(path, safe="/%:@!$&'()*+,;=~"), text, sent | (headers or {}), raw)
+        request = Request(method, quote(path, safe="/%:@!$&'()*+,;=~"), text, sent | (headers or {}), raw, upload=_whole(raw))
         response = await self.home.respond(request)
         answer = b"".join([piece async for piece in _pieces(response.body)])
         is_json = response.headers.get("content-type", "").startswith("application/json")
