@@ -44,9 +44,8 @@ def _put(txn: Transaction, entry: Entry, content: bytes) -> None:
 
 
 def _remove(txn: Transaction, entry: Entry) -> None:
-    if account_data.get(txn, entry.user_id, entry.room_id, entry.type) is None:
+    if not account_data.remove(txn, entry.user_id, entry.room_id, entry.type):
         raise NotFound("There is no such account data")
-    account_data.put(txn, entry.user_id, entry.room_id, entry.type, account_data.REMOVED)
 
 
 def _tags(txn: Transaction, entry: Entry) -> dict[str, Any]:

@@ -12,13 +12,15 @@ from homeserver.accounts import callers, secrets
 from homeserver.clock import Clock
 from homeserver.errors import NotFound, Refused, UnknownToken
 from homeserver.events.identifiers import UserID
-from homeserver.storage import accounts, devices, tokens
+from homeserver.storage import account_data, accounts, devices, tokens
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import Device
 from homeserver.storage.tokens import Pair
 
 MAX_DEVICE_ID = 255
 MAX_NAME = 256
+# Account data that end with their device (MSC3890).
+OF_DEVICE = ("org.matrix.msc3890.local_notification_settings.", "m.local_notification_settings.")
 # A client that lost an answer asks again; two processes of one client may ask at the same time.
 MAX_HEIRS = 4
 
@@ -181,6 +183,9 @@ class Devices:
         callers.ended(txn, self.memory, token_hashes)
 
     def _tell(self, txn: Transaction, user_id: UserID, device_ids: Sequence[str], change: Change) -> None:
+        if change == Change.REMOVED:
+            for kind in (prefix + device_id for device_id in device_ids for prefix in OF_DEVICE):
+                account_data.remove(txn, user_id, "", kind)
         if device_ids:
             for watcher in self.watchers:
                 watcher(txn, user_id, device_ids, change)

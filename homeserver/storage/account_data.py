@@ -53,6 +53,14 @@ def put(txn: Transaction, user_id: str, room_id: str, kind: str, content: bytes)
     txn.wake(user_id)
 
 
+def remove(txn: Transaction, user_id: str, room_id: str, kind: str) -> bool:
+    """Remove an entry and wake the user's syncs; False if there was none."""
+    there = get(txn, user_id, room_id, kind) is not None
+    if there:
+        put(txn, user_id, room_id, kind, REMOVED)
+    return there
+
+
 def count(txn: Transaction, user_id: str) -> int:
     """How many entries the user has."""
     return int(txn.value("SELECT COUNT(*) FROM account_data WHERE user_id = :user", user=user_id))

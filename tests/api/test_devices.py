@@ -32,6 +32,16 @@ async def test_several_at_once(network: Network) -> None:
 
 
 @story
+async def test_settings_for_a_device_end_with_it(network: Network) -> None:
+    home = network.server("a")
+    alice, two = await registers(home, "alice"), await logs_in(home, "alice")
+    place = f"/user/@alice:a/account_data/org.matrix.msc3890.local_notification_settings.{two.device_id}"
+    good(await alice.put(place, {"is_silenced": True}))
+    good(await two.post("/logout"))
+    refused(await alice.get(place), 404, "M_NOT_FOUND")
+
+
+@story
 async def test_when_a_device_was_seen_costs_no_write_per_request(network: Network) -> None:
     home = network.server("a")
     alice, database = await registers(home, "alice"), home.server.database
