@@ -90,6 +90,7 @@ def cluster() -> Cluster:
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     if session is None:
         folder = tempfile.mkdtemp(prefix="hs-pg-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         atexit.register(remove, folder, start(folder))
         return Cluster(folder)
     folder = os.path.join(tempfile.gettempdir(), f"hs-pg-{session[:12]}")
