@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from homeserver.events.identifiers import UserID
+from homeserver.push import editing
 from homeserver.rooms import places, presenting, visibility
 from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.stripped import stripped_state
@@ -117,8 +120,12 @@ def _wanted(question: Question, room_id: str) -> bool:
 def _account_data(txn: Transaction, user: str, since: Token | None, upto: Token) -> dict[str, list[tuple[str, bytes]]]:
     if since is None:
         rows = account_data.all_of(txn, user)
+        push_rules: dict[str, Any] | None = editing.shown(txn, user)
     else:
         rows = [row for low, high in since.ranges(upto) for row in account_data.changes(txn, user, low, high)]
+        push_rules = editing.shown_if_changed(txn, user, since.ranges(upto))
+    if push_rules is not None:
+        rows.append(("", "m.push_rules", orjson.dumps(push_rules)))
     found: dict[str, list[tuple[str, bytes]]] = {}
     for room_id, kind, content in rows:
         found.setdefault(room_id, []).append((kind, content))

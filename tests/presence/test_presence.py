@@ -29,8 +29,8 @@ class Town(House):
 
 
 @pytest.fixture
-def town() -> Any:
-    made = Town()
+def town(engine: str) -> Any:
+    made = Town(engine)
     yield made
     made.close()
 

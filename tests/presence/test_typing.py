@@ -28,8 +28,8 @@ class Room(House):
 
 
 @pytest.fixture
-def room() -> Any:
-    made = Room()
+def room(engine: str) -> Any:
+    made = Room(engine)
     yield made
     made.close()
 

@@ -15,8 +15,8 @@ from .house import Count, House, now, user
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    made = House()
+def house(engine: str) -> Iterator[House]:
+    made = House(engine)
     made.joins("bob")
     yield made
     made.close()

@@ -37,6 +37,25 @@ async def test_a_rule_is_made_changed_and_removed(network: Network) -> None:
 
 
 @story
+async def test_changed_rules_come_with_the_next_sync(network: Network) -> None:
+    alice = await network.server("a").user("alice")
+
+    async def next_rules(since: str | None) -> tuple[Any, str]:
+        news = good(await alice.get("/sync", timeout=0, **({"since": since} if since else {})))
+        found = [event["content"]["global"] for event in news.get("account_data", {}).get("events", []) if event["type"] == "m.push_rules"]
+        return (found[0] if found else None), news["next_batch"]
+
+    rules, since = await next_rules(None)
+    assert rules["content"][0]["pattern"] == "alice"
+    rules, since = await next_rules(since)
+    assert rules is None
+    for path, body in [("", {"actions": []}), ("/enabled", {"enabled": False}), ("/actions", {"actions": ["notify"]})]:
+        good(await alice.put(f"/pushrules/global/room/!r:a{path}", body))
+        rules, since = await next_rules(since)
+        assert rules["room"][0]["rule_id"] == "!r:a"
+
+
+@story
 async def test_rules_that_are_refused(network: Network) -> None:
     alice = await network.server("a").user("alice")
     for path, body, status in [

@@ -47,8 +47,8 @@ class Reading(House):
 
 
 @pytest.fixture
-def house() -> Iterator[Reading]:
-    made = Reading()
+def house(engine: str) -> Iterator[Reading]:
+    made = Reading(engine)
     yield made
     made.close()
 
