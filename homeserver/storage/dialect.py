@@ -108,8 +108,13 @@ def _plain_list(name: str, values: dict[str, Any]) -> str:
 def _row_list(name: str, values: dict[str, Any]) -> str:
     rows = [tuple(row) for row in values.pop(name)]
     width = len(rows[0])
+    if len(rows) > 256 and not any(isinstance(item, bytes) for row in rows for item in row):
+        values[name] = json.dumps(rows)
+        columns = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(width))
+        return f"(SELECT {columns} FROM json_each(:{name}))"
     marks = list(_spread(name, [item for row in _padded(rows) for item in row], values, pad=False))
-    return f"(VALUES {', '.join('(' + ', '.join(marks[at : at + width]) + ')' for at in range(0, len(marks), width))})"
+    # A bare VALUES would be a compound select, for which SQLite uses no index.
+    return f"(SELECT * FROM (VALUES {', '.join('(' + ', '.join(marks[at : at + width]) + ')' for at in range(0, len(marks), width))}))"
 
 
 def _spread(name: str, items: list[Any], values: dict[str, Any], *, pad: bool = True) -> Iterator[str]:
