@@ -42,7 +42,7 @@ CREATE TABLE one_time_keys (
     key BYTES NOT NULL,
     PRIMARY KEY (user_id, device_id, algorithm, key_id)
 );
-CREATE INDEX one_time_keys_by_batch ON one_time_keys (user_id, device_id, algorithm, batch) WHERE claimed = 0;
+CREATE INDEX one_time_keys_by_batch ON one_time_keys (user_id, device_id, algorithm, batch, key_id) WHERE claimed = 0;
 
 CREATE TABLE fallback_keys (
     user_id TEXT NOT NULL,

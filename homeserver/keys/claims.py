@@ -3,7 +3,7 @@
 spec: client-server-api#post_matrixclientv3keysclaim
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from homeserver.keys import shapes
 from homeserver.keys.elsewhere import Elsewhere, Failures, by_server
 from homeserver.storage import one_time_keys
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.one_time_keys import Key
 
 Wanted = Mapping[str, Mapping[str, str]]  # user -> device -> algorithm
 Claimed = dict[str, dict[str, dict[str, Any]]]  # user -> device -> name -> key, which may be JSON bytes
@@ -54,22 +53,18 @@ class Claims:
 
 def claim(txn: Transaction, wanted: Wanted) -> Claimed:
     """Take one key of each device of these local users, its fallback key if there is none left."""
-    claimed: Claimed = {}
+    by_algorithm: dict[str, set[tuple[str, str]]] = {}
     for user, devices in wanted.items():
-        by_algorithm: dict[str, set[str]] = {}
         for device, algorithm in devices.items():
-            by_algorithm.setdefault(algorithm, set()).add(device)
-        for algorithm, asked in by_algorithm.items():
-            for device, key in _take(txn, user, algorithm, asked):
-                claimed.setdefault(user, {})[device] = {key.name: key.key}
-                txn.wake(f"{user}/{device}")  # its counts have changed
+            by_algorithm.setdefault(algorithm, set()).add((user, device))
+    claimed: Claimed = {}
+    for algorithm, asked in by_algorithm.items():
+        taken = one_time_keys.claim(txn, algorithm, asked)
+        taken |= one_time_keys.claim_fallback(txn, algorithm, asked - taken.keys())
+        for (user, device), key in taken.items():
+            claimed.setdefault(user, {})[device] = {key.name: key.key}
+        txn.wake(*(f"{user}/{device}" for user, device in taken))  # their counts have changed
     return claimed
-
-
-def _take(txn: Transaction, user: str, algorithm: str, asked: set[str]) -> Iterable[tuple[str, Key]]:
-    taken = one_time_keys.claim(txn, user, algorithm, asked)
-    spare = one_time_keys.claim_fallback(txn, user, algorithm, asked - taken.keys())
-    return [*taken.items(), *spare.items()]
 
 
 def read(wanted: Wanted, answer: Any) -> Claimed:

@@ -129,13 +129,14 @@ def receive(txn: Transaction, sending: Sending, name: ServerName, now: int) -> N
 
 def _deliver(txn: Transaction, sending: Sending, name: ServerName, now: int) -> None:
     local = {user: contents for user, contents in sending.contents.items() if user.partition(":")[2] == name}
+    head = b'{"sender":' + orjson.dumps(str(sending.sender)) + b',"type":' + orjson.dumps(sending.type) + b',"content":'
+    messages: dict[tuple[str, str], bytes] = {}
     for user, existing in devices.names(txn, local).items():
-        contents = local[user]
-        messages = {device: contents[device] for device in existing if device in contents}
-        if ALL_DEVICES in contents:
-            messages = {device: contents.get(device, contents[ALL_DEVICES]) for device in existing}
-        head = b'{"sender":' + orjson.dumps(str(sending.sender)) + b',"type":' + orjson.dumps(sending.type) + b',"content":'
-        to_device.deliver(txn, sending.sender, user, {device: head + content + b"}" for device, content in messages.items()}, now)
+        for device in existing:
+            content = local[user].get(device, local[user].get(ALL_DEVICES))
+            if content is not None:
+                messages[user, device] = head + content + b"}"
+    to_device.deliver(txn, sending.sender, messages, now)
 
 
 def _elsewhere(contents: Contents, name: ServerName) -> dict[ServerName, Contents]:

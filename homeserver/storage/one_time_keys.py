@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from homeserver.storage.database import Transaction
 
 KEPT_BATCHES = 20  # how many uploads later a claimed key may be forgotten
+Device = tuple[str, str]  # user, device
+
 PASSES = 10  # how often a claim tries again what another process took first
 
 
@@ -71,37 +73,38 @@ def counts(txn: Transaction, user_id: str, device_id: str) -> dict[str, int]:
     return {"signed_curve25519": 0, **dict(rows)}
 
 
-def claim(txn: Transaction, user_id: str, algorithm: str, device_ids: Iterable[str]) -> dict[str, Key]:
-    """Take one key of each device, oldest upload first: device -> key.  What is taken is never handed out again."""
-    waiting, taken = set(device_ids), dict[str, Key]()
+def claim(txn: Transaction, algorithm: str, devices: Iterable[Device]) -> dict[Device, Key]:
+    """Take one key of each device, oldest upload first.  What is taken is never handed out again."""
+    waiting, taken = set(devices), dict[Device, Key]()
     for _ in range(PASSES):
-        found = _take(txn, user_id, algorithm, waiting)
+        found = _take(txn, algorithm, waiting)
         taken.update(found)
         waiting -= found.keys()
-        if not waiting or not _any_left(txn, user_id, algorithm, waiting):
+        if not waiting or not _any_left(txn, algorithm, waiting):
             break
     return taken
 
 
-def _any_left(txn: Transaction, user_id: str, algorithm: str, device_ids: set[str]) -> bool:
-    """Whether what was not taken is there: then another process was faster with the first key, and there is a second."""
-    sql = "SELECT 1 FROM one_time_keys WHERE user_id = :user AND device_id IN :devices AND algorithm = :algorithm AND claimed = 0 LIMIT 1"
-    return txn.value(sql, user=user_id, algorithm=algorithm, devices=sorted(device_ids)) is not None
-
-
-def _take(txn: Transaction, user_id: str, algorithm: str, device_ids: set[str]) -> dict[str, Key]:
-    if not device_ids:
+def _take(txn: Transaction, algorithm: str, devices: set[Device]) -> dict[Device, Key]:
+    if not devices:
         return {}
     # `claimed = 0` stands twice: the outer one is checked again on the row itself after waiting for another process.
     rows = txn.all(
-        "UPDATE one_time_keys SET claimed = 1 WHERE user_id = :user AND algorithm = :algorithm AND claimed = 0"
-        " AND (device_id, key_id) IN (SELECT device_id, key_id FROM (SELECT device_id, key_id,"
-        " ROW_NUMBER() OVER (PARTITION BY device_id ORDER BY batch, key_id) AS place FROM one_time_keys"
-        " WHERE user_id = :user AND device_id IN :devices AND algorithm = :algorithm AND claimed = 0) ranked WHERE place = 1)"
-        " RETURNING device_id, key_id, key",
-        user=user_id, algorithm=algorithm, devices=sorted(device_ids),
+        "UPDATE one_time_keys SET claimed = 1 WHERE algorithm = :algorithm AND claimed = 0 AND (user_id, device_id, key_id) IN"
+        " (SELECT devices.user_id, devices.device_id, (SELECT waiting.key_id FROM one_time_keys waiting"
+        " WHERE waiting.user_id = devices.user_id AND waiting.device_id = devices.device_id AND waiting.algorithm = :algorithm"
+        " AND waiting.claimed = 0 ORDER BY waiting.batch, waiting.key_id LIMIT 1)"
+        " FROM devices WHERE (devices.user_id, devices.device_id) IN :devices)"
+        " RETURNING user_id, device_id, key_id, key",
+        algorithm=algorithm, devices=sorted(devices),
     )  # fmt: skip
-    return {device: Key(algorithm, key_id, bytes(key)) for device, key_id, key in rows}
+    return {(user, device): Key(algorithm, key_id, bytes(key)) for user, device, key_id, key in rows}
+
+
+def _any_left(txn: Transaction, algorithm: str, devices: set[Device]) -> bool:
+    """Whether what was not taken is there: then another process was faster with the first key, and there is a second."""
+    sql = "SELECT 1 FROM one_time_keys WHERE (user_id, device_id) IN :devices AND algorithm = :algorithm AND claimed = 0 LIMIT 1"
+    return txn.value(sql, algorithm=algorithm, devices=sorted(devices)) is not None
 
 
 def put_fallback(txn: Transaction, user_id: str, device_id: str, keys: Iterable[Key]) -> None:
@@ -115,17 +118,17 @@ def put_fallback(txn: Transaction, user_id: str, device_id: str, keys: Iterable[
     )
 
 
-def claim_fallback(txn: Transaction, user_id: str, algorithm: str, device_ids: Iterable[str]) -> dict[str, Key]:
-    """The fallback keys of devices, which count as used from now on: device -> key."""
-    devices = sorted(device_ids)
-    if not devices:
+def claim_fallback(txn: Transaction, algorithm: str, devices: Iterable[Device]) -> dict[Device, Key]:
+    """The fallback keys of devices, which count as used from now on."""
+    asked = sorted(devices)
+    if not asked:
         return {}
     rows = txn.all(
-        "UPDATE fallback_keys SET used = 1 WHERE user_id = :user AND algorithm = :algorithm AND device_id IN :devices"
-        " RETURNING device_id, key_id, key",
-        user=user_id, algorithm=algorithm, devices=devices,
+        "UPDATE fallback_keys SET used = 1 WHERE algorithm = :algorithm AND (user_id, device_id) IN :devices"
+        " RETURNING user_id, device_id, key_id, key",
+        algorithm=algorithm, devices=asked,
     )  # fmt: skip
-    return {device: Key(algorithm, key_id, bytes(key)) for device, key_id, key in rows}
+    return {(user, device): Key(algorithm, key_id, bytes(key)) for user, device, key_id, key in rows}
 
 
 def unused_fallback_types(txn: Transaction, user_id: str, device_id: str) -> list[str]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from homeserver.storage.database import Transaction
 
+Device = tuple[str, str]  # user, device
+
 PAGE = 100  # messages given to a device at a time
 KEPT_MS = 7 * 24 * 3600 * 1000  # how long a transaction is remembered
 MOST_OF_ONE_SENDER = 5000  # messages of one sender that wait for one device
@@ -19,51 +21,50 @@ def seen(txn: Transaction, origin: str, sender: str, txn_id: str, now: int) -> b
     ) == 0  # fmt: skip
 
 
-def deliver(txn: Transaction, sender: str, user_id: str, messages: Mapping[str, bytes], now: int) -> None:
-    """Put one message into the inbox of each of these devices of a local user, and wake them.
+def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now: int) -> None:
+    """Put one message into the inbox of each of these local devices, and wake them.
 
     One sender cannot fill an inbox: what goes beyond `MOST_OF_ONE_SENDER` waiting messages is dropped.
     """
-    full = _full(txn, sender, user_id, list(messages))
+    full = _full(txn, sender, list(messages))
     open_to_it = {device: message for device, message in messages.items() if device not in full}
-    numbers = _next(txn, user_id, list(open_to_it), now)
+    numbers = _next(txn, list(open_to_it), now)
     txn.many(
         "INSERT INTO to_device_messages (user_id, device_id, sequence, sender, message) VALUES (:user, :device, :sequence, :sender, :body)",
         [
-            {"user": user_id, "device": device, "sequence": numbers[device], "sender": sender, "body": message}
-            for device, message in open_to_it.items()
+            {"user": user, "device": device, "sequence": numbers[user, device], "sender": sender, "body": message}
+            for (user, device), message in open_to_it.items()
         ],
     )
-    txn.wake(*(f"{user_id}/{device}" for device in open_to_it))
+    txn.wake(*(f"{user}/{device}" for user, device in open_to_it))
 
 
-def _full(txn: Transaction, sender: str, user_id: str, device_ids: Sequence[str]) -> set[str]:
-    if not device_ids:
+def _full(txn: Transaction, sender: str, devices: Sequence[Device]) -> set[Device]:
+    if not devices:
         return set()
     rows = txn.all(
-        "SELECT device_id FROM to_device_messages WHERE user_id = :user AND device_id IN :devices AND sender = :sender"
-        " GROUP BY device_id HAVING COUNT(*) >= :most",
-        user=user_id, devices=list(device_ids), sender=sender, most=MOST_OF_ONE_SENDER,
+        "SELECT user_id, device_id FROM to_device_messages WHERE (user_id, device_id) IN :devices AND sender = :sender"
+        " GROUP BY user_id, device_id HAVING COUNT(*) >= :most",
+        devices=devices, sender=sender, most=MOST_OF_ONE_SENDER,
     )  # fmt: skip
-    return {device for (device,) in rows}
+    return {(user, device) for user, device in rows}
 
 
-def _next(txn: Transaction, user_id: str, device_ids: Sequence[str], now: int) -> dict[str, int]:
+def _next(txn: Transaction, devices: Sequence[Device], now: int) -> dict[Device, int]:
     """The next number of each inbox.  The rows are the inboxes' locks, too: numbers become visible in their order."""
-    if not device_ids:
+    if not devices:
         return {}
-    numbers = dict(
-        txn.all(
-            "UPDATE to_device_inboxes SET last = last + 1 WHERE user_id = :user AND device_id IN :devices RETURNING device_id, last",
-            user=user_id, devices=list(device_ids),
-        )
-    )  # fmt: skip
-    for device in device_ids:
-        if device not in numbers:
-            numbers[device] = txn.value(
+    rows = txn.all(
+        "UPDATE to_device_inboxes SET last = last + 1 WHERE (user_id, device_id) IN :devices RETURNING user_id, device_id, last",
+        devices=devices,
+    )
+    numbers = {(user, device): last for user, device, last in rows}
+    for user, device in devices:
+        if (user, device) not in numbers:
+            numbers[user, device] = txn.value(
                 "INSERT INTO to_device_inboxes (user_id, device_id, last) VALUES (:user, :device, :now)"
                 " ON CONFLICT (user_id, device_id) DO UPDATE SET last = to_device_inboxes.last + 1 RETURNING last",
-                user=user_id, device=device, now=now,
+                user=user, device=device, now=now,
             )  # fmt: skip
     return numbers
 

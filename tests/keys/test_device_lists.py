@@ -49,7 +49,7 @@ def test_those_who_share_a_room_learn_of_changes_and_others_do_not(town: Town) -
     alice, bob, eve = house.person("alice", "PHONE"), house.person("bob", "LAPTOP"), house.person("eve", "SPY")
     town.room(ROOM, alice, bob)
     since = house.database.now()
-    with house.database.wakeups.watch({bob.user_id}) as woken, house.database.wakeups.watch({eve.user_id}) as asleep:
+    with house.database.wakeups.watch({bob.user_id, ROOM}) as woken, house.database.wakeups.watch({eve.user_id}) as asleep:
         alice.publishes("PHONE")
         assert (woken.fired, asleep.fired) == (True, False)
     assert bob.learns(since) == ({alice.user_id}, set())

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from homeserver.storage import one_time_keys, to_device
+from homeserver.storage import devices, one_time_keys, to_device
 from homeserver.storage.database import Database
+from homeserver.storage.devices import Device
 from homeserver.storage.one_time_keys import Key
 from homeserver.storage.opening import open_database
 from tests import databases
 from tests.storage.notes import Loop
 
 ALICE, KEYS = "@alice:a", 60
+PHONE = (ALICE, "PHONE")
 
 
 @pytest.fixture
@@ -30,20 +32,20 @@ def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Loop,
 def test_no_key_is_handed_out_twice_and_none_is_withheld(pair: tuple[Loop, Database, Database]) -> None:
     loop, one, other = pair
     keys = [Key("signed_curve25519", f"{number:03}", b"{}") for number in range(KEYS)]
-    loop.run(one.write(one_time_keys.add, ALICE, "PHONE", keys))
+    loop.run(one.write(devices.add, Device(*PHONE)), one.write(one_time_keys.add, ALICE, "PHONE", keys))
     claims = [
-        database.write(one_time_keys.claim, ALICE, "signed_curve25519", ["PHONE"])
+        database.write(one_time_keys.claim, "signed_curve25519", [PHONE])
         for _ in range(KEYS // 2 + 5)
         for database in (one, other)
     ]
-    taken = [found["PHONE"].key_id for found in loop.run(*claims) if found]
+    taken = [found[PHONE].key_id for found in loop.run(*claims) if found]
     assert sorted(taken) == [key.key_id for key in keys]
 
 
 def test_messages_are_numbered_without_gaps_that_a_reader_could_miss(pair: tuple[Loop, Database, Database]) -> None:
     loop, one, other = pair
     sent = [
-        database.write(to_device.deliver, f"@{index}:a", ALICE, {"PHONE": b'{"n":%d}' % number}, 1)
+        database.write(to_device.deliver, f"@{index}:a", {PHONE: b'{"n":%d}' % number}, 1)
         for number in range(30)
         for index, database in enumerate((one, other))
     ]
