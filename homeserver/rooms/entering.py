@@ -10,7 +10,7 @@ from homeserver.events import notable, redaction
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.power import Power
-from homeserver.storage import events, members, rooms, state
+from homeserver.storage import events, members, relations, rooms, state
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Head, Room
 from homeserver.storage.state import Key
@@ -81,6 +81,7 @@ class Entrance:
         assert stored.position is not None
         room = self.advance(txn, room, decision.current(after), stored.position, hint=stored)
         room, stored = self.redactions(txn, room, stored)
+        relations.add(txn, stored)
         txn.wake(room.room_id)
         if decision.destinations is not None:
             txn.wake("outbox")
@@ -166,6 +167,7 @@ class Entrance:
 
     def _redact(self, txn: Transaction, room: Room, target: Stored, redacting: Stored) -> Room:
         """Remove the content of an event for good."""
+        relations.remove(txn, target.num)
         events.rewrite(txn, target.num, redaction.redacted(target.event), redacting.num)
         txn.wake(room.room_id)
         return replace(room, removals=room.removals + 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from homeserver.events import resolution
 from homeserver.events.event import Event
+from homeserver.events.identifiers import EventID
 from homeserver.storage import events, state
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Room
@@ -56,8 +57,8 @@ def resolve(txn: Transaction, room: Room, roots: tuple[bytes, ...]) -> dict[Key,
     by_id: dict[str, Stored] = {stored.event.event_id: stored for mapping in numbers for stored in mapping.values()}
     statuses = {event_id: stored.status for event_id, stored in by_id.items()}
 
-    def load(ids: Iterable[str]) -> dict[str, Event]:
-        wanted = set(ids)
+    def load(ids: Iterable[EventID]) -> dict[EventID, Event]:
+        wanted: set[EventID] = set(ids)
         missing = wanted - by_id.keys()
         if missing:
             found = events.find(txn, room.room_id, missing)

@@ -6,19 +6,20 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from homeserver.clock import Clock
-from homeserver.errors import Forbidden, NotFound
+from homeserver.errors import Forbidden, NotFound, Refused
 from homeserver.events import drafts, rules, signing, state_map
 from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID
+from homeserver.events.notable import relation
 from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
 from homeserver.rooms import forks
 from homeserver.rooms.entering import Decision, Entrance
-from homeserver.storage import events, members, rooms, state
+from homeserver.storage import events, members, relations, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Head, Room
@@ -124,11 +125,21 @@ class Timeline:
             if already is not None:
                 return EventID(already)
         room = self._lock(txn, room_id, draft)
+        self._refuse_twice(txn, room_id, draft)
         room, stored = self.append(txn, room, draft, now)
         rooms.store(txn, room)
         if sender is not None:
             events.remember_sent(txn, draft.sender, sender.device_id, sender.txn_id, stored, now)
         return stored.event.event_id
+
+    def _refuse_twice(self, txn: Transaction, room_id: str, draft: Draft) -> None:
+        """Nobody reacts to an event in the same way twice.  spec: client-server-api#avoiding-duplicate-annotations"""
+        kind, target = relation(draft.content)
+        key = relations.annotation_key(draft.content)
+        if kind != "m.annotation" or target is None or key is None:
+            return
+        if relations.annotated(txn, room_id, target, draft.sender, draft.type, key):
+            raise Refused(400, "M_DUPLICATE_ANNOTATION", "You have reacted to this event in this way already")
 
     def _set_state(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> EventID:
         room = self._lock(txn, room_id, draft)
@@ -401,6 +412,7 @@ class Timeline:
             stored = replace(known, status=Status.ACCEPTED, order=(place[0], minor))
             events.place(txn, stored)
             self._note_gaps(txn, room, stored)
+            relations.add(txn, stored)
             room, _ = self.entrance.redactions(txn, room, stored)
         # What nobody sent although it was asked for will not come: the walk goes on without it.
         events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])

@@ -8,6 +8,7 @@ import orjson
 
 from homeserver.events.identifiers import UserID
 from homeserver.push import editing
+from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
 from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.stripped import stripped_state
@@ -189,7 +190,7 @@ def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[s
     members_changed = whole or any(stored.event.type == "m.room.member" for stored in [*shown.events, *before])
     return RoomChanges(
         span.room_id,
-        presenting.present(txn, viewer, shown.events),
+        presenting.present(txn, viewer, shown.events, relations=bundling.bundles(txn, viewer, shown.events, selection.ignored)),
         # Who comes to a room while following others has seen nothing of it: there is always more in front.
         shown.limited or (whole and question.since is not None),
         places.text(shown.before, span.upto),

@@ -12,6 +12,7 @@ from homeserver.errors import BadJSON, NotFound, NotJSON
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID
 from homeserver.federation.history import History
+from homeserver.relations import bundling
 from homeserver.rooms import history, places, presenting, visibility
 from homeserver.rooms.history import Page, Walk
 from homeserver.rooms.presenting import Viewer
@@ -88,7 +89,9 @@ class Reading:
         limit = max(0, min(query.limit, wanted.limit or MAX_LIMIT, MAX_LIMIT))
         walk = Walk(room_id, viewer.user_id, query.dir == "b", start, stop, limit, counts)
         page = history.page(txn, walk)
-        answer: dict[str, Any] = {"chunk": _fragments(presenting.present(txn, viewer, page.events)), "start": places.text(page.start)}
+        about = bundling.bundles(txn, viewer, page.events, ignored)
+        chunk = _fragments(presenting.present(txn, viewer, page.events, relations=about))
+        answer: dict[str, Any] = {"chunk": chunk, "start": places.text(page.start)}
         if page.end is not None:
             answer["end"] = places.text(page.end)
         if wanted.lazy_load_members and page.events:
@@ -119,10 +122,11 @@ class Reading:
         assert found is not None
         lazy = {stored.event.sender for stored in (*before.events, target, *after.events)} if wanted.lazy_load_members else None
         at_end = room.full_state(txn, found, last.state_after or visibility.known_state(txn, last) or found.state_root, lazy)
+        about = bundling.bundles(txn, viewer, [target, *before.events, *after.events], poll.ignored(txn, viewer.user_id))
         answer = {
-            "event": _fragments(presenting.present(txn, viewer, [target]))[0],
-            "events_before": _fragments(presenting.present(txn, viewer, before.events)),
-            "events_after": _fragments(presenting.present(txn, viewer, after.events)),
+            "event": _fragments(presenting.present(txn, viewer, [target], relations=about))[0],
+            "events_before": _fragments(presenting.present(txn, viewer, before.events, relations=about)),
+            "events_after": _fragments(presenting.present(txn, viewer, after.events, relations=about)),
             "state": _fragments(presenting.present(txn, viewer, at_end)),
             "start": places.text(before.end or before.start),
             "end": places.text(after.end or place),

@@ -9,6 +9,7 @@ import orjson
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden, NotFound
 from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, reading, visibility
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage import events, members
@@ -106,7 +107,8 @@ class RoomState:
         seen = visibility.shown_to_user(txn, viewer.user_id, [stored]) if stored is not None else []
         if not seen:
             raise NotFound("No such event")
-        return presenting.present(txn, viewer, seen)[0]
+        about = bundling.bundles(txn, viewer, seen, frozenset())
+        return presenting.present(txn, viewer, seen, relations=about)[0]
 
     def _viewer(self, caller: Caller) -> Viewer:
         return Viewer(caller.user_id, caller.device_id, self.clock.now())

@@ -1,0 +1,80 @@
+"""What other events say about an event, bundled with it: its edit, its thread, its references.
+
+spec: client-server-api#aggregations-of-child-events
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from homeserver.rooms import presenting
+from homeserver.rooms.presenting import Viewer
+from homeserver.storage import events, relations
+from homeserver.storage.events import Stored
+from homeserver.storage.relations import Relation
+from homeserver.storage.transactions import Transaction
+
+KINDS = ("m.replace", "m.thread", "m.reference")
+MOST_REFERENCES = 100
+
+
+def bundles(txn: Transaction, viewer: Viewer, batch: Sequence[Stored], ignored: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """Event id -> `m.relations`, for those of the events (of one room) that others relate to."""
+    targets: dict[str, Stored] = {stored.event.event_id: stored for stored in batch if stored.redacted_by is None}
+    if not targets:
+        return {}
+    room_id = batch[0].event.room_id
+    found = [one for one in relations.of_targets(txn, room_id, targets, KINDS) if one.sender not in ignored]
+    if not found:
+        return {}
+    by_target: dict[str, list[Relation]] = {}
+    for one in found:
+        by_target.setdefault(one.target_id, []).append(one)
+    edits = {target: edit for target, some in by_target.items() if (edit := _edit(targets[target], some)) is not None}
+    latest = {one.target_id: one for one in found if one.rel_type == "m.thread"}
+    loaded = events.by_number(txn, [one.num for one in (*edits.values(), *latest.values())])
+    bundled: dict[str, dict[str, Any]] = {}
+    for target, some in by_target.items():
+        bundle: dict[str, Any] = {}
+        if target in edits:
+            bundle["m.replace"] = orjson.Fragment(_shown(txn, viewer, loaded[edits[target].num], {}))
+        if target in latest:
+            bundle["m.thread"] = _thread(txn, viewer, targets[target], some, loaded[latest[target].num])
+        references = [{"event_id": one.event_id} for one in some if one.rel_type == "m.reference"][:MOST_REFERENCES]
+        if references:
+            bundle["m.reference"] = {"chunk": references}
+        if bundle:
+            bundled[target] = bundle
+    return bundled
+
+
+def _edit(target: Stored, some: Iterable[Relation]) -> Relation | None:
+    """The newest valid edit.  spec: client-server-api#validity-of-replacement-events"""
+    event = target.event
+    if event.state_key is not None:
+        return None
+    edits = [one for one in some if one.rel_type == "m.replace" and one.sender == event.sender and one.event_type == event.type]
+    return max(edits, key=lambda one: (one.ts, one.event_id), default=None)
+
+
+def _thread(
+    txn: Transaction, viewer: Viewer, root: Stored, some: Iterable[Relation], latest: Stored
+) -> dict[str, Any]:
+    replies = [one for one in some if one.rel_type == "m.thread"]
+    # The newest answer may have been edited itself.
+    room_id, last_id = latest.event.room_id, latest.event.event_id
+    edit = _edit(latest, relations.of_targets(txn, room_id, [last_id], ["m.replace"]))
+    inner: dict[str, dict[str, Any]] = {}
+    if edit is not None:
+        edited = events.by_number(txn, [edit.num])[edit.num]
+        inner[last_id] = {"m.replace": orjson.Fragment(_shown(txn, viewer, edited, {}))}
+    return {
+        "latest_event": orjson.Fragment(_shown(txn, viewer, latest, inner)),
+        "count": len(replies),
+        "current_user_participated": root.event.sender == viewer.user_id or any(one.sender == viewer.user_id for one in replies),
+    }
+
+
+def _shown(txn: Transaction, viewer: Viewer, stored: Stored, inner: dict[str, dict[str, Any]]) -> bytes:
+    return presenting.present(txn, viewer, [stored], relations=inner)[0]
