@@ -15,31 +15,39 @@ CREATE TABLE server_keys (
     PRIMARY KEY (server, key_id)
 );
 
--- One row per server that something was ever sent to, or that could not be reached.
+-- One row per server that could not be reached, or that is owed what is not in memory.
 CREATE TABLE destinations (
     server TEXT PRIMARY KEY,
     -- attempts that failed in a row, since when, and when the next one is due (ms); 0 when all is well
     failures BIGINT NOT NULL,
     failing_since BIGINT NOT NULL,
     retry_at BIGINT NOT NULL,
-    -- all events up to this token were delivered, or need not be; null: nothing is owed from before
-    delivered TEXT,
-    -- events are owed to it that are not in memory
-    behind SMALLINT NOT NULL
+    -- it has all events up to this token; null: it is owed none
+    delivered TEXT
 );
 CREATE INDEX destinations_failing ON destinations (retry_at) WHERE failures > 0;
-CREATE INDEX destinations_behind ON destinations (server) WHERE behind = 1;
+CREATE INDEX destinations_owed ON destinations (server) WHERE delivered IS NOT NULL;
+
+-- All events and EDUs up to this token have been delivered, but for what `destinations` says.  One row.
+CREATE TABLE outbox_progress (
+    one SMALLINT PRIMARY KEY,
+    token TEXT NOT NULL
+);
 
 -- EDUs that must arrive, in order; of those with the same key only the latest is kept.
 CREATE TABLE outgoing_edus (
     server TEXT NOT NULL,
-    num BIGINT NOT NULL,
+    position BIGINT NOT NULL,
     edu_type TEXT NOT NULL,
     key TEXT,
     content BYTES NOT NULL,
-    PRIMARY KEY (server, num)
+    PRIMARY KEY (server, position)
 );
 CREATE UNIQUE INDEX outgoing_edus_by_key ON outgoing_edus (server, key) WHERE key IS NOT NULL;
+CREATE INDEX outgoing_edus_by_position ON outgoing_edus (position);
+
+-- What a server missed is read room by room.
+CREATE INDEX events_outgoing_by_room ON events (room_id, position) WHERE destinations IS NOT NULL;
 
 -- What a server refuses and what would block all that comes after it.
 CREATE TABLE set_aside (
@@ -71,3 +79,4 @@ CREATE TABLE inbox (
     PRIMARY KEY (room_id, num)
 );
 CREATE UNIQUE INDEX inbox_by_event ON inbox (room_id, event_id);
+CREATE INDEX inbox_by_origin ON inbox (room_id, origin, num);

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.errors import Refused
-from homeserver.events import canonical, signing
+from homeserver.events import canonical
 from homeserver.events.errors import BadSignature, Malformed
 from homeserver.events.identifiers import ServerName
 from homeserver.events.server_acl import ServerGlobs
@@ -71,18 +71,17 @@ def _credentials(text: str) -> Credentials:
     return Credentials(ServerName.parse(origin), values.get("destination"), key_id, signature)
 
 
-def signed_object(method: str, uri: str, origin: str, destination: str | None, content: Any | None) -> dict[str, Any]:
-    """What the signature of a request covers; `content` is None for a request without a body."""
-    covered = {"method": method, "uri": uri, "origin": origin}
-    if destination is not None:
-        covered["destination"] = destination
-    return covered if content is None else {**covered, "content": content}
+def signed_bytes(method: str, uri: str, origin: str, destination: str | None, content: bytes | None) -> bytes:
+    """What the signature of a request covers, as canonical JSON; `content` is the body as canonical JSON, None without a body."""
+    to = {} if destination is None else {"destination": destination}
+    rest = canonical.encode({**to, "method": method, "origin": origin, "uri": uri}, strict=False)
+    # "content" sorts before all the others.
+    return rest if content is None else b'{"content":' + content + b"," + rest[1:]
 
 
-def authorization(identity: Identity, destination: ServerName, method: str, uri: str, content: Any | None) -> str:
-    """The header for a request of ours."""
-    message = signing.plain_bytes(signed_object(method, uri, identity.name, destination, content))
-    signature = identity.key.sign(message)
+def authorization(identity: Identity, destination: ServerName, method: str, uri: str, content: bytes | None) -> str:
+    """The header for a request of ours; `content` is its body, which is canonical JSON."""
+    signature = identity.key.sign(signed_bytes(method, uri, identity.name, destination, content))
     return f'X-Matrix origin="{identity.name}",destination="{destination}",key="{identity.key.id}",sig="{signature}"'
 
 
@@ -126,7 +125,7 @@ class Authentication:
             raise Refused(403, "M_FORBIDDEN", "This server does not talk to yours")
         if content is None and request.body:
             content = canonical.decode(request.body, strict=False)
-        await self._verify(request, content, credentials)
+        await self._verify(request, None if content is None else canonical.encode(content, strict=False), credentials)
         await self.backoff.alive(origin)
         return Origin(origin)
 
@@ -143,14 +142,14 @@ class Authentication:
             raise Unauthorized("The request is meant for another server")
         return credentials
 
-    async def _verify(self, request: Request, content: Any | None, credentials: list[Credentials]) -> None:
+    async def _verify(self, request: Request, content: bytes | None, credentials: list[Credentials]) -> None:
         """One good signature is enough: a server that changes its key may sign with both."""
-        origin, problem = credentials[0].origin, BadSignature()
+        problem = BadSignature()
         for each in credentials:
-            value = signed_object(request.method, request.uri, origin, each.destination, content)
+            message = signed_bytes(request.method, request.uri, each.origin, each.destination, content)
             try:
-                await self.keyring.verify_json(origin, {**value, "signatures": {origin: {each.key_id: each.signature}}})
+                await self.keyring.verify_message(each.origin, each.key_id, message, each.signature)
                 return
-            except (BadSignature, Malformed) as error:
-                problem = BadSignature(str(error))
-        raise Unauthorized(f"The signature of {origin} could not be verified: {problem}")
+            except BadSignature as error:
+                problem = error
+        raise Unauthorized(f"The signature of {credentials[0].origin} could not be verified: {problem}")

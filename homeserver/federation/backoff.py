@@ -50,6 +50,10 @@ class Backoff:
             self._failing = await self._database.read(destinations.failing)
         return self._failing.get(server, Standing())
 
+    def is_failing(self, server: str) -> bool:
+        """Whether `server` could not be reached the last time, as far as this process knows."""
+        return server in self._failing
+
     async def check(self, server: str) -> None:
         """Raises `Unreachable` while `server` is to be left alone."""
         standing = await self.standing(server)

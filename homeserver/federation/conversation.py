@@ -4,7 +4,7 @@ Knows no endpoint.  The one place that feeds the back-off, and that asks it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -46,11 +46,14 @@ class Call:
     path: str
     query: Query = field(default_factory=dict)
     body: Any | None = None
+    """A JSON value, or its canonical bytes."""
     timeout: float = 30.0
     max_bytes: int = MOST_BYTES
     signed: bool = True
     anyway: bool = False
     """Even if the server has been failing: somebody waits for just this server."""
+    counts: bool = True
+    """Whether the outcome says how the server stands; False where the caller judges that better."""
 
     @property
     def uri(self) -> str:
@@ -91,7 +94,7 @@ class Conversation:
         except (Unreachable, TimedOut) as error:
             await self._failed(server, call, error)
             raise
-        await self._heard(server, stream.status)
+        await self._heard(server, call, stream.status)
         return stream
 
     async def _ask(self, server: ServerName, call: Call) -> Answer:
@@ -101,7 +104,7 @@ class Conversation:
         except (Unreachable, TimedOut) as error:
             await self._failed(server, call, error)
             raise
-        await self._heard(server, answer.status)
+        await self._heard(server, call, answer.status)
         if not 200 <= answer.status < 300:
             raise refusal(server, answer)
         return answer
@@ -115,26 +118,25 @@ class Conversation:
             await self.backoff.check(server)
 
     async def _failed(self, server: ServerName, call: Call, error: Exception) -> None:
-        if isinstance(error, Unreachable) or call.timeout >= FAIR_SECONDS:
+        if call.counts and (isinstance(error, Unreachable) or call.timeout >= FAIR_SECONDS):
             await self.backoff.failed(server)
 
-    async def _heard(self, server: ServerName, status: int) -> None:
+    async def _heard(self, server: ServerName, call: Call, status: int) -> None:
+        if not call.counts:
+            return
         if status in DOWN:
             await self.backoff.failed(server)
         else:
             await self.backoff.alive(server)
 
     def _outgoing(self, server: ServerName, call: Call) -> Outgoing:
-        outgoing = Outgoing(
-            call.method, call.uri, server, headers={"accept": "application/json"}, timeout=call.timeout, max_bytes=call.max_bytes
-        )
-        if call.body is not None:
-            headers = {**outgoing.headers, "content-type": "application/json"}
-            outgoing = replace(outgoing, headers=headers, body=canonical.encode(call.body, strict=False))
-        if not call.signed:
-            return outgoing
-        header = authorization(self.identity, server, call.method, call.uri, call.body)
-        return replace(outgoing, headers={**outgoing.headers, "authorization": header})
+        body = call.body if call.body is None or isinstance(call.body, bytes) else canonical.encode(call.body, strict=False)
+        headers = {"accept": "application/json"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        if call.signed:
+            headers["authorization"] = authorization(self.identity, server, call.method, call.uri, body)
+        return Outgoing(call.method, call.uri, server, headers=headers, body=body, timeout=call.timeout, max_bytes=call.max_bytes)
 
 
 def refusal(server: ServerName, answer: Answer) -> Answered:

@@ -1,11 +1,11 @@
-"""How reachable other servers are, and what waits for them.  Sends nothing."""
+"""How reachable other servers are, and what they are owed.  Sends nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from homeserver.events import canonical
+from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
 
 
@@ -22,9 +22,12 @@ class Standing:
 class WaitingEDU:
     """An EDU that must arrive."""
 
-    num: int
+    position: int
     edu_type: str
     content: bytes
+
+
+# --- reachability ----------------------------------------------------------------------------------------
 
 
 def failing(txn: Transaction) -> dict[str, Standing]:
@@ -36,8 +39,8 @@ def failing(txn: Transaction) -> dict[str, Standing]:
 def set_standing(txn: Transaction, server: str, standing: Standing) -> None:
     """Remember how a server behaved."""
     txn.run(
-        "INSERT INTO destinations (server, failures, failing_since, retry_at, delivered, behind)"
-        " VALUES (:server, :failures, :since, :retry, NULL, 0) ON CONFLICT (server) DO UPDATE SET"
+        "INSERT INTO destinations (server, failures, failing_since, retry_at, delivered)"
+        " VALUES (:server, :failures, :since, :retry, NULL) ON CONFLICT (server) DO UPDATE SET"
         " failures = excluded.failures, failing_since = excluded.failing_since, retry_at = excluded.retry_at",
         server=server,
         failures=standing.failures,
@@ -46,44 +49,103 @@ def set_standing(txn: Transaction, server: str, standing: Standing) -> None:
     )
 
 
-def post_edu(txn: Transaction, server: str, edu_type: str, content: dict[str, Any], key: str | None = None) -> None:
+# --- EDUs that must arrive -------------------------------------------------------------------------------
+
+
+def post_edu(txn: Transaction, server: str, edu_type: str, content: Mapping[str, Any], key: str | None = None) -> None:
     """Have an EDU delivered to `server`, however long that takes.  It replaces one with the same `key` that still waits."""
-    post_edus(txn, [server], edu_type, content, key)
-
-
-def post_edus(txn: Transaction, servers: Iterable[str], edu_type: str, content: dict[str, Any], key: str | None = None) -> None:
-    """Have the same EDU delivered to several servers."""
-    raw, all_servers = orjson.dumps(content), sorted(servers)
-    if not all_servers:
-        return
     if key is not None:
-        txn.run("DELETE FROM outgoing_edus WHERE server IN :servers AND key = :key", servers=all_servers, key=key)
-    txn.many(
-        "INSERT INTO outgoing_edus (server, num, edu_type, key, content) VALUES (:server, :num, :type, :key, :content)",
-        [{"server": server, "num": txn.number(), "type": edu_type, "key": key, "content": raw} for server in all_servers],
+        txn.run("DELETE FROM outgoing_edus WHERE server = :server AND key = :key", server=server, key=key)
+    txn.run(
+        "INSERT INTO outgoing_edus (server, position, edu_type, key, content) VALUES (:server, :position, :type, :key, :content)",
+        server=server,
+        position=txn.position(),
+        type=edu_type,
+        key=key,
+        content=canonical.encode(dict(content), strict=False),
     )
-    txn.wake("outbox", *(f"server:{server}" for server in all_servers))
+    txn.wake("outbox")
 
 
 def waiting_edus(txn: Transaction, server: str, limit: int) -> list[WaitingEDU]:
     """The oldest EDUs that wait for `server`."""
     return [
-        WaitingEDU(num, edu_type, bytes(content))
-        for num, edu_type, content in txn.all(
-            "SELECT num, edu_type, content FROM outgoing_edus WHERE server = :server ORDER BY num LIMIT :limit", server=server, limit=limit
+        WaitingEDU(position, edu_type, bytes(content))
+        for position, edu_type, content in txn.all(
+            "SELECT position, edu_type, content FROM outgoing_edus WHERE server = :server ORDER BY position LIMIT :limit",
+            server=server,
+            limit=limit,
         )
     ]
 
 
-def drop_edus(txn: Transaction, server: str, nums: Sequence[int]) -> None:
+def drop_edus(txn: Transaction, server: str, positions: Sequence[int]) -> None:
     """These EDUs have arrived, or never will."""
-    if nums:
-        txn.run("DELETE FROM outgoing_edus WHERE server = :server AND num IN :nums", server=server, nums=list(nums))
+    if positions:
+        txn.run("DELETE FROM outgoing_edus WHERE server = :server AND position IN :positions", server=server, positions=list(positions))
 
 
-def servers_with_edus(txn: Transaction) -> list[str]:
-    """The servers that an EDU waits for."""
-    return [server for (server,) in txn.all("SELECT DISTINCT server FROM outgoing_edus")]
+def servers_with_edus(txn: Transaction, low: int, high: int) -> list[str]:
+    """The servers that an EDU waits for which was posted with `low < position <= high`."""
+    rows = txn.all("SELECT DISTINCT server FROM outgoing_edus WHERE position > :low AND position <= :high", low=low, high=high)
+    return [server for (server,) in rows]
+
+
+# --- what is owed ----------------------------------------------------------------------------------------
+
+
+def progress(txn: Transaction) -> Token | None:
+    """All that is not newer than this was delivered, but for what single servers are owed."""
+    text = txn.value("SELECT token FROM outbox_progress")
+    return None if text is None else Token.parse(text)
+
+
+def set_progress(txn: Transaction, token: Token) -> None:
+    """Remember how far deliveries have come."""
+    txn.run(
+        "INSERT INTO outbox_progress (one, token) VALUES (1, :token) ON CONFLICT (one) DO UPDATE SET token = excluded.token",
+        token=str(token),
+    )
+
+
+def owed_since(txn: Transaction, server: str) -> Token | None:
+    """What `server` has, if it is owed events."""
+    text = txn.value("SELECT delivered FROM destinations WHERE server = :server", server=server)
+    return None if text is None else Token.parse(text)
+
+
+def owed(txn: Transaction) -> list[str]:
+    """The servers that are owed events."""
+    return [server for (server,) in txn.all("SELECT server FROM destinations WHERE delivered IS NOT NULL")]
+
+
+def owe(txn: Transaction, server: str, delivered: Token) -> None:
+    """`server` has all events up to `delivered` and is owed later ones.  What it was owed before, it still is."""
+    before = owed_since(txn, server)
+    txn.run(
+        "INSERT INTO destinations (server, failures, failing_since, retry_at, delivered) VALUES (:server, 0, 0, 0, :delivered)"
+        " ON CONFLICT (server) DO UPDATE SET delivered = excluded.delivered",
+        server=server,
+        delivered=str(delivered if before is None else before.earliest(delivered)),
+    )
+
+
+def caught_up(txn: Transaction, server: str, delivered: Token | None) -> None:
+    """`server` has all events up to `delivered`; None: it is owed nothing any more."""
+    text = None if delivered is None else str(delivered)
+    txn.run("UPDATE destinations SET delivered = :delivered WHERE server = :server", server=server, delivered=text)
+
+
+def due(txn: Transaction, now_ms: int, limit: int) -> list[str]:
+    """Servers that wait for something and may be tried (again) now."""
+    rows = txn.all(
+        "SELECT server FROM destinations WHERE delivered IS NOT NULL AND retry_at <= :now"
+        " UNION SELECT server FROM destinations WHERE failures > 0 AND retry_at <= :now"
+        " AND EXISTS (SELECT 1 FROM outgoing_edus WHERE outgoing_edus.server = destinations.server) LIMIT :limit",
+        now=now_ms,
+        limit=limit,
+    )
+    return [server for (server,) in rows]
 
 
 def set_aside(txn: Transaction, server: str, item: str, reason: str, now_ms: int) -> None:

@@ -1,0 +1,271 @@
+"""What an event of another server needs and is not here: its predecessors, the state before it, the events it cites.
+
+Asks for them, believes nothing but signatures and hashes, and hands all to the timeline, which judges.  Bounded: one event never costs
+more than a few requests to a few servers.  spec: server-server-api#backfilling-and-retrieving-missing-events
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from homeserver.clock import Clock
+from homeserver.errors import NotFound
+from homeserver.events import arrival, resolution
+from homeserver.events.errors import Malformed
+from homeserver.events.event import Event
+from homeserver.events.identifiers import EventID, RoomID, ServerName
+from homeserver.events.versions import RoomVersion
+from homeserver.federation.deferring import every, in_turns
+from homeserver.federation.failures import PeerError, TimedOut, Unreachable
+from homeserver.federation.keyring import Keyring
+from homeserver.federation.peers import Peers
+from homeserver.rooms.forks import MissingPredecessors
+from homeserver.rooms.timeline import MissingAuth, Outcome, Timeline
+from homeserver.storage import events, inbox, rooms, state
+from homeserver.storage.events import Status
+from homeserver.storage.state import Key
+from homeserver.storage.transactions import Transaction
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Raws = Sequence[Any]
+Shape = dict[Key, EventID]
+
+MOST_MISSING = 20  # events asked for at once; beyond that the state is fetched
+ROUNDS = 8  # of accepting, each of which may find something else missing
+OTHERS = 3  # servers asked when the one that sent the event does not help
+SINGLY = 10  # events fetched one by one, per cent of the state: more, and the whole is fetched
+MOST_SINGLE = 300
+ABREAST = 8
+
+
+class Unfillable(Exception):
+    """What is missing cannot be had.  `later`: those who might have it could not be asked."""
+
+    def __init__(self, reason: str, *, later: bool = False) -> None:
+        super().__init__(reason)
+        self.later = later
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where we are: the room, and whom to ask about it."""
+
+    room_id: RoomID
+    version: RoomVersion
+    servers: tuple[ServerName, ...]
+    heads: tuple[str, ...]
+    depth: int
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Events taken in with what they need."""
+
+    timeline: Timeline
+    peers: Peers
+    keyring: Keyring
+    clock: Clock
+
+    async def accept(self, origin: ServerName, event: Event) -> Outcome:
+        """Take in an event whose signatures were verified, after what it needs.
+
+        Raises `Unfillable`, or `NotFound` for a room that this server is not in.
+        """
+        return await self._accept(await self._place(origin, event), event, walk=True)
+
+    async def _accept(self, place: _Place, event: Event, *, walk: bool) -> Outcome:
+        before: Sequence[str] | None = None
+        for _ in range(ROUNDS):
+            try:
+                return await self.timeline.accept(event, before=before)
+            except MissingAuth as missing:
+                await self._fetch_auth(place, event, missing.ids)
+            except MissingPredecessors as missing:
+                if walk:
+                    walk = False
+                    await self._walk(place, event, missing.ids)
+                else:
+                    before = await self._state_before(place, event, missing.ids)
+        raise Unfillable(f"something is missing after {ROUNDS} rounds")
+
+    # --- predecessors ------------------------------------------------------------------------------------
+
+    async def _walk(self, place: _Place, event: Event, missing: Sequence[str]) -> None:
+        """Take in events between what is here and `event`: those that wait in the inbox, then those that others have."""
+        found = await self._read(place, await self.timeline.database.read(inbox.pdus, place.room_id, missing))
+        if {each.event_id for each in found} < set(missing):
+            found += await self._read(place, await self._between(place, event))
+        here = await self.timeline.database.read(events.numbers, place.room_id, [each.event_id for each in found])
+        new = {each.event_id: each for each in found if each.event_id not in here or here[each.event_id][1] == Status.OUTLIER}
+        new.pop(event.event_id, None)
+        for each in oldest_first(list(new.values())):
+            try:
+                await self._accept(place, each, walk=False)
+            except Unfillable as error:
+                log.info("%s, a predecessor of %s, could not be taken in: %s", each.event_id, event.event_id, error)
+
+    async def _between(self, place: _Place, event: Event) -> Raws:
+        try:
+            return await self._ask(
+                place,
+                lambda server: self.peers.missing_events(
+                    server, place.room_id, place.heads, [event.event_id], MOST_MISSING, max(0, place.depth - MOST_MISSING)
+                ),
+            )
+        except Unfillable as error:
+            if error.later:
+                raise
+            return ()
+
+    # --- state -------------------------------------------------------------------------------------------
+
+    async def _state_before(self, place: _Place, event: Event, missing: Sequence[str]) -> Sequence[str]:
+        """The ids of the state before `event`: that after each of its predecessors, fetched where they are missing, resolved."""
+        fetched = [await self._state_after(place, event_id) for event_id in missing]
+        return await self.timeline.database.read(_resolved, place, [each for each in event.prev_events if each not in missing], fetched)
+
+    async def _state_after(self, place: _Place, event_id: str) -> tuple[Sequence[str], str]:
+        """The ids of the state before an event that is missing, and its own id; all that could be had is here as outliers."""
+        answer = await self._ask(place, lambda server: self.peers.state_ids(server, place.room_id, event_id))
+        wanted = {event_id, *answer.pdu_ids, *answer.auth_chain_ids}
+        here = await self.timeline.database.read(events.numbers, place.room_id, wanted)
+        missing = wanted - here.keys()
+        found: list[Event] = []
+        if len(missing) > max(ABREAST, min(MOST_SINGLE, len(wanted) * SINGLY // 100)):
+            whole = await self._ask(place, lambda server: self.peers.state(server, place.room_id, event_id))
+            found = await self._read(place, [*whole.pdus, *whole.auth_chain])
+            missing -= {each.event_id for each in found}
+        found += await self._singly(place, missing)
+        await self.timeline.outliers(place.room_id, place.version, found)
+        return answer.pdu_ids, event_id
+
+    # --- authority ---------------------------------------------------------------------------------------
+
+    async def _fetch_auth(self, place: _Place, event: Event, missing: Sequence[str]) -> None:
+        """Have the events that `event` cites, and what these rest on, as outliers; raises `Unfillable` if one cannot be had."""
+        try:
+            chain = await self._ask(place, lambda server: self.peers.event_auth(server, place.room_id, event.event_id), others=False)
+        except Unfillable:
+            chain = []
+        found: dict[str, Event] = {each.event_id: each for each in await self._read(place, chain)}
+        tried: set[str] = set()
+        while len(tried) < MOST_SINGLE:
+            wanted = {auth for each in found.values() for auth in each.auth_events}.union(missing) - found.keys() - tried
+            left = wanted - (await self.timeline.database.read(events.numbers, place.room_id, wanted)).keys()
+            if not left:
+                break
+            tried |= left
+            found.update({each.event_id: each for each in await self._singly(place, left)})
+        await self.timeline.outliers(place.room_id, place.version, list(found.values()))
+        here = await self.timeline.database.read(events.numbers, place.room_id, missing)
+        if len(here) < len(set(missing)):
+            raise Unfillable(f"the auth events {sorted(set(missing) - here.keys())} could not be had")
+
+    # --- asking ------------------------------------------------------------------------------------------
+
+    async def _ask(self, place: _Place, question: Callable[[ServerName], Awaitable[T]], *, others: bool = True) -> T:
+        """The first answer of the servers of the place, in order."""
+        errors: list[PeerError] = []
+        for server in place.servers[: None if others else 1]:
+            try:
+                return await question(server)
+            except PeerError as error:
+                errors.append(error)
+        later = all(isinstance(error, Unreachable | TimedOut) for error in errors)
+        raise Unfillable("; ".join(map(str, errors)), later=later)
+
+    async def _singly(self, place: _Place, ids: Iterable[str]) -> list[Event]:
+        """Those of these events that can be had one by one."""
+        found: list[Event] = []
+        wanted = sorted(ids)[:MOST_SINGLE]
+        for at in range(0, len(wanted), ABREAST):
+            some = wanted[at : at + ABREAST]
+            outcomes = await every([self._ask(place, lambda server, one=one: self.peers.event(server, one)) for one in some])  # type: ignore[misc]
+            raws = [raw for outcome in outcomes if isinstance(outcome, list) for raw in outcome[:1]]
+            found += [each for each in await self._read(place, raws) if each.event_id in some]
+        return found
+
+    async def _read(self, place: _Place, raws: Raws) -> list[Event]:
+        """The events in `raws` that are of this room, well-formed and signed; the others are passed over."""
+        found: dict[str, Event] = {}
+        async for some in in_turns(raws, 50, self.clock):
+            for raw in some:
+                try:
+                    each = arrival.parse(place.version, bytes(raw), place.room_id)
+                except Malformed as error:
+                    log.info("an event of %s is malformed: %s", place.room_id, error)
+                else:
+                    found[each.event_id] = each
+        problems = await self.keyring.verify_events(list(found.values()))
+        for event_id, problem in problems.items():
+            log.info("%s of %s: %s", event_id, place.room_id, problem)
+        return [each for event_id, each in found.items() if event_id not in problems]
+
+    async def _place(self, origin: ServerName, event: Event) -> _Place:
+        place: _Place = await self.timeline.database.read(_place, origin, event.room_id, self.timeline.identity.name)
+        return place
+
+
+# --- what is read and decided: synchronous ---------------------------------------------------------------
+
+
+def _place(txn: Transaction, origin: ServerName, room_id: RoomID, own: ServerName) -> _Place:
+    room = rooms.get(txn, room_id)
+    if room is None or room.departed:
+        raise NotFound(f"This server is not in room {room_id}")
+    others = [server for server in rooms.joined_servers(txn, room_id) if server not in (own, origin)]
+    first = (origin,) if origin != own else ()
+    depth = min((head.depth for head in room.heads), default=0)
+    return _Place(room_id, room.version, (*first, *others[:OTHERS]), tuple(head.event_id for head in room.heads), depth)
+
+
+def _resolved(txn: Transaction, place: _Place, known: Sequence[str], fetched: Sequence[tuple[Sequence[str], str]]) -> list[str]:
+    """The ids of what these states resolve to: those after `known` events, and those that were fetched."""
+    shapes: list[Shape] = []
+    for stored in events.find(txn, place.room_id, known).values():
+        if stored.state_after is not None:
+            shapes.append({each.key: each.event.event_id for each in state.everything(txn, stored.state_after)})
+    shapes += [_shape(txn, place.room_id, ids, last) for ids, last in fetched]
+    if len(shapes) == 1 or all(shape == shapes[0] for shape in shapes):
+        return list(shapes[0].values())
+    statuses: dict[str, Status] = {}
+
+    def load(ids: Iterable[EventID]) -> dict[EventID, Event]:
+        found = events.find(txn, place.room_id, ids)
+        statuses.update({event_id: stored.status for event_id, stored in found.items()})
+        return {stored.event.event_id: stored.event for stored in found.values()}
+
+    def rejected(event_id: EventID) -> bool:
+        if event_id not in statuses:
+            load([event_id])
+        return statuses.get(event_id) == Status.REJECTED
+
+    result = resolution.resolve(place.version, shapes, load, rejected)
+    return list(result.values())
+
+
+def _shape(txn: Transaction, room_id: str, ids: Sequence[str], last: str) -> Shape:
+    """The state of `ids` and then of `last`, if that is state; without what is rejected or not here."""
+    found = events.find(txn, room_id, [*ids, last])
+    usable = [found[each] for each in (*ids, last) if each in found and found[each].status != Status.REJECTED]
+    return {each.key: each.event.event_id for each in usable if each.event.state_key is not None}
+
+
+def oldest_first(batch: Sequence[Event]) -> list[Event]:
+    """The events with each after those of them that it follows; what is not tied comes by depth."""
+    pending = {event.event_id: event for event in batch}
+    ordered: list[Event] = []
+    for event in sorted(batch, key=lambda each: (each.depth, each.event_id)):
+        stack, path = [event], set[str]()
+        while stack:
+            top = stack[-1]
+            path.add(top.event_id)
+            ahead = next((pending[prev] for prev in top.prev_events if prev in pending and prev not in path), None)
+            if ahead is not None:
+                stack.append(ahead)
+            elif pending.pop(stack.pop().event_id, None) is not None:
+                ordered.append(top)
+    return ordered
