@@ -82,15 +82,17 @@ def counts(txn: Transaction, user: str, room_ids: Iterable[str], ignored: frozen
     rules = reading.rules_of(txn, [user])[user]
     suspects = rules.senders | ignored
     watched = notable.watched(txn, wanted, suspects) if suspects else set()
-    numbers, marks = notable.numbers(txn, wanted), notable.marks(txn, user, wanted)
-    changed = [room for room, now in numbers.items() if now.notable > marks.get(room, {}).get(ROOM, NO_MARK).n]
+    # Whoever has no mark in a room came to it in a way that nobody saw (a resolution of state): until they read something nothing counts.
+    marks = {room: found for room, found in notable.marks(txn, user, wanted).items() if ROOM in found}
+    numbers = notable.numbers(txn, marks)
+    changed = [room for room, now in numbers.items() if now.notable > marks[room][ROOM].n]
     threads = notable.unread_threads(txn, user, changed)
     own, shared = notable.unread_highlights(txn, user, wanted), notable.unread_room_highlights(txn, user, wanted)
     encrypted: set[str] | None = None
     result = dict.fromkeys(wanted, NOTHING)
     for room_id, now in numbers.items():
         outlook = rules.outlook(room_id, now.members, room_id in watched)
-        room = _Room(room_id, now, marks.get(room_id, {}), threads.get(room_id, {}), own.get(room_id, []), shared.get(room_id, []), outlook)
+        room = _Room(room_id, now, marks[room_id], threads.get(room_id, {}), own.get(room_id, []), shared.get(room_id, []), outlook)
         effect = outlook.message
         if outlook.message != outlook.encrypted and (room_id in changed or room.own or room.shared):
             encrypted = notable.encrypted(txn, wanted) if encrypted is None else encrypted

@@ -45,6 +45,7 @@ class Deliveries:
     _holder: str = field(default_factory=lambda: uuid4().hex)
     _seen: Token | None = None
     _saved_ms: int = 0
+    _until_ms: int = 0
     _busy: dict[int, Deferred[None]] = field(default_factory=dict)
     _running: Deferred[None] | None = None
 
@@ -82,7 +83,7 @@ class Deliveries:
     async def look(self) -> float:
         """Find and tell what there is now; the seconds until there may be more without anybody saying so."""
         now = self.clock.now()
-        if not await self.database.write(pushers.claim, WORK, self._holder, now, now + LEASE_MS, str(self.database.now())):
+        if not await self._holds(now):
             self._seen = None
             return LONGEST_SECONDS
         await self._spread(now)
@@ -91,10 +92,19 @@ class Deliveries:
         retry = await self.database.read(pushers.next_retry)
         return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, (retry - now) / 1000)) if retry is not None else LONGEST_SECONDS
 
+    async def _holds(self, now: int) -> bool:
+        """Whether the work is this process's for a while."""
+        if now + LEASE_MS // 2 > self._until_ms:
+            held = await self.database.write(pushers.claim, WORK, self._holder, now, now + LEASE_MS, str(self.database.now()))
+            self._until_ms = now + LEASE_MS if held else 0
+        return self._until_ms > now
+
     async def _spread(self, now: int) -> None:
         if self._seen is None:
             written: str | None = await self.database.read(pushers.progress, WORK)
             self._seen = Token.parse(written or "p1_")
+        if not await self.database.read(pushers.any_at_all):
+            self._seen = self.database.now()
         while True:
             found = await self.database.read(spread, self._seen, self.database.now(), now)
             if found.pushes or now - self._saved_ms >= SAVE_MS:

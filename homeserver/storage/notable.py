@@ -232,9 +232,9 @@ def unread_threads(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> d
         "SELECT thread.room_id, thread.root, thread.n, CASE WHEN (first_major, first_minor) <= (mark.major, mark.minor) THEN"
         " (SELECT event.n FROM thread_events event WHERE event.room_id = thread.room_id AND event.root = thread.root"
         " AND (event.major, event.minor) <= (mark.major, mark.minor) ORDER BY event.major DESC, event.minor DESC LIMIT 1) ELSE 0 END"
-        " FROM notable_threads thread LEFT JOIN read_marks mark"
-        " ON mark.user_id = :user AND mark.room_id = thread.room_id AND mark.thread = ''"
-        " WHERE thread.room_id IN :rooms AND (mark.major IS NULL OR (thread.major, thread.minor) > (mark.major, mark.minor))",
+        " FROM read_marks mark JOIN notable_threads thread"
+        " ON thread.room_id = mark.room_id AND (thread.major, thread.minor) > (mark.major, mark.minor)"
+        " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms",
         user=user_id, rooms=list(room_ids),
     )  # fmt: skip
     found: dict[str, dict[str, tuple[int, int]]] = {}
@@ -246,10 +246,10 @@ def unread_threads(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> d
 def unread_highlights(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> dict[str, list[Spot]]:
     """The user's own rows after the place to which they have read the room."""
     rows = txn.all(
-        "SELECT spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.notify, spot.highlight FROM highlights spot"
-        " LEFT JOIN read_marks mark ON mark.user_id = :user AND mark.room_id = spot.room_id AND mark.thread = ''"
-        " WHERE spot.user_id = :user AND spot.room_id IN :rooms"
-        " AND (mark.major IS NULL OR (spot.major, spot.minor) > (mark.major, mark.minor))",
+        "SELECT spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.notify, spot.highlight"
+        " FROM read_marks mark JOIN highlights spot ON spot.user_id = mark.user_id AND spot.room_id = mark.room_id"
+        " AND (spot.major, spot.minor) > (mark.major, mark.minor)"
+        " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms",
         user=user_id, rooms=list(room_ids),
     )  # fmt: skip
     found: dict[str, list[Spot]] = {}
@@ -261,9 +261,10 @@ def unread_highlights(txn: Transaction, user_id: str, room_ids: Iterable[str]) -
 def unread_room_highlights(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> dict[str, list[Spot]]:
     """The rows for all members after the place to which the user has read the room."""
     rows = txn.all(
-        "SELECT spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.reason FROM room_highlights spot"
-        " LEFT JOIN read_marks mark ON mark.user_id = :user AND mark.room_id = spot.room_id AND mark.thread = ''"
-        " WHERE spot.room_id IN :rooms AND (mark.major IS NULL OR (spot.major, spot.minor) > (mark.major, mark.minor))",
+        "SELECT spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.reason"
+        " FROM read_marks mark JOIN room_highlights spot ON spot.room_id = mark.room_id"
+        " AND (spot.major, spot.minor) > (mark.major, mark.minor)"
+        " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms",
         user=user_id, rooms=list(room_ids),
     )  # fmt: skip
     found: dict[str, list[Spot]] = {}
