@@ -1,6 +1,7 @@
 """From a request's token to the account behind it, mostly from memory.  Hands out no token and refuses no action.
 
-A token that ends is forgotten in the moment its end is committed; other processes notice within `FRESH_MS`.
+A token that ends is forgotten in the moment its end is committed; other processes are told (`Revocations`), and should that be lost,
+notice within `FRESH_MS`.
 """
 
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from homeserver.storage.accounts import Account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import Device
 from homeserver.storage.tokens import Pair
+from homeserver.storage.wakeups import Wakeups, Watch
 from homeserver.web.callers import Caller, access_token
 from homeserver.web.coding import query_values
 from homeserver.web.types import Request
@@ -25,6 +27,7 @@ from homeserver.web.types import Request
 FRESH_MS = 15_000
 SIGHTING_MS = 5 * 60 * 1000
 CAPACITY = 50_000
+BUCKETS = 64
 MAX_AGENT = 200
 
 MASQUERADE_DEVICE = ("device_id", "org.matrix.msc3202.device_id")
@@ -41,41 +44,84 @@ class Known:
 
 @dataclass
 class Memory:
-    """Tokens by their hash.  A look-up that was under way while something was forgotten is not kept."""
+    """Tokens by their hash, in buckets by its first byte.  A look-up that was under way while something was forgotten is not kept."""
 
-    capacity: int = CAPACITY
+    capacity: int = CAPACITY // BUCKETS
     generation: int = 0
-    _known: OrderedDict[bytes, Known] = field(default_factory=OrderedDict)
+    _buckets: list[OrderedDict[bytes, Known]] = field(default_factory=lambda: [OrderedDict() for _ in range(BUCKETS)])
 
     def get(self, token_hash: bytes) -> Known | None:
         """What is known of the token."""
-        return self._known.get(token_hash)
+        return self._bucket(token_hash).get(token_hash)
+
+    def _bucket(self, token_hash: bytes) -> OrderedDict[bytes, Known]:
+        return self._buckets[token_hash[0] % BUCKETS]
 
     def keep(self, token_hash: bytes, known: Known, generation: int) -> None:
         """Remember what was read when the generation was this one."""
         if generation != self.generation:
             return
-        self._known[token_hash] = known
-        self._known.move_to_end(token_hash)
-        while len(self._known) > self.capacity:
-            self._known.popitem(last=False)
+        bucket = self._bucket(token_hash)
+        bucket[token_hash] = known
+        bucket.move_to_end(token_hash)
+        while len(bucket) > self.capacity:
+            bucket.popitem(last=False)
 
     def forget(self, token_hashes: Iterable[bytes]) -> None:
         """These tokens ended, or their accounts changed."""
         self.generation += 1
         for token_hash in token_hashes:
-            self._known.pop(token_hash, None)
+            self._bucket(token_hash).pop(token_hash, None)
+
+    def forget_bucket(self, number: int) -> None:
+        """Some tokens of this bucket ended."""
+        self.generation += 1
+        self._buckets[number].clear()
+
+
+def _key(bucket: int) -> str:
+    return f"tokens/{bucket}"
 
 
 def ended(txn: Transaction, memory: Memory, token_hashes: list[bytes]) -> None:
     """Forget tokens once the act that ended them is committed."""
     if token_hashes:
         txn.on_commit(memory.forget, token_hashes)
+        txn.wake(*{_key(token_hash[0] % BUCKETS) for token_hash in token_hashes})
 
 
 def changed(txn: Transaction, memory: Memory, user_id: str) -> None:
     """Forget what is known of a user's tokens once the act that changed the account is committed."""
     ended(txn, memory, tokens.of_user(txn, user_id))
+
+
+@dataclass
+class Revocations:
+    """Hears of tokens that other processes ended."""
+
+    wakeups: Wakeups
+    memory: Memory
+    _watches: list[Watch] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._watches = [_Ear(self.wakeups, self.memory, number) for number in range(BUCKETS)]
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        for watch in self._watches:
+            watch.close()
+
+
+class _Ear(Watch):
+    """Empties a bucket as soon as it is told."""
+
+    def __init__(self, wakeups: Wakeups, memory: Memory, number: int) -> None:
+        self._memory, self._number = memory, number
+        super().__init__(wakeups, [_key(number)])
+
+    def fire(self) -> None:
+        self._memory.forget_bucket(self._number)
 
 
 @dataclass

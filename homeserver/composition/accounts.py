@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from homeserver.accounts.account_data import AccountData
 from homeserver.accounts.bridges import Bridges
-from homeserver.accounts.callers import Callers
+from homeserver.accounts.callers import Callers, Revocations
 from homeserver.accounts.chores import Chores
 from homeserver.accounts.closing import LEAVE, Closed, Closing
 from homeserver.accounts.devices import Devices, Lifetimes, Watcher
@@ -106,5 +106,6 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside) ->
         OpenIDInfo(short_tokens),
     )
     operator = Commands(closing, ground.identity, passwords, settings.passwords.min_length)
-    services = (chores, Periodic(clock, SIGHTINGS_SECONDS, lambda: callers.sightings.write(database)))
+    seen = Periodic(clock, SIGHTINGS_SECONDS, lambda: callers.sightings.write(database))
+    services = (chores, Revocations(database.wakeups, callers.memory), seen)
     return Accounts(callers, devices, gate, closing, profiles, account_data, operator, endpoints, services)

@@ -6,9 +6,9 @@ import pytest
 
 from homeserver.accounts import registration
 from homeserver.accounts.bridges import Bridge
-from homeserver.accounts.callers import Callers, Memory, Sightings
+from homeserver.accounts.callers import Callers, Memory, Revocations, Sightings
 from homeserver.accounts.registration import NewUser
-from homeserver.errors import Refused
+from homeserver.errors import Refused, UnknownToken
 from homeserver.events.identifiers import UserID
 from homeserver.storage import accounts
 from homeserver.storage.accounts import RegistrationToken
@@ -79,13 +79,30 @@ async def test_a_change_behind_our_back_is_seen_soon(network: Network) -> None:
     assert (await alice.get("/account/whoami")).status == 401
 
 
+@story
+async def test_other_processes_are_told(network: Network) -> None:
+    home = network.server("a")
+    alice, bob = await home.user("alice"), await home.user("bob")
+    other = Callers(home.server.database, home.server.clock)  # what another process on the same database knows
+    listening = Revocations(home.server.database.wakeups, other.memory)
+    listening.start()
+    requests = {client.user_id: asks(token=client.token or "") for client in (alice, bob)}
+    for request in requests.values():
+        await other.identify(request)
+    await alice.post("/logout")
+    with pytest.raises(UnknownToken):
+        await other.identify(requests[alice.user_id])
+    assert (await other.identify(requests[bob.user_id])).user_id == bob.user_id
+    await listening.stop()
+
+
 def test_memory_is_bounded() -> None:
     memory, sightings = Memory(capacity=3), Sightings()
     for n in range(10):
-        memory.keep(b"%d" % n, object(), memory.generation)  # type: ignore[arg-type]
-    assert [memory.get(b"%d" % n) is not None for n in range(10)] == [False] * 7 + [True] * 3
-    memory.forget([b"9", b"never was"])
-    assert memory.get(b"9") is None
+        memory.keep(b"x%d" % n, object(), memory.generation)  # type: ignore[arg-type]
+    assert [memory.get(b"x%d" % n) is not None for n in range(10)] == [False] * 7 + [True] * 3
+    memory.forget([b"x9", b"never was"])
+    assert memory.get(b"x9") is None
     for n in range(10):
         sightings.note(Caller(UserID("@a:b"), "D"), asks(token=str(n)), n)
     assert len(sightings._waiting) == 1
