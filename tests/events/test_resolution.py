@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from homeserver.events import auth_graph, resolution, rules, versions
 from homeserver.events.errors import Denied
 from homeserver.events.identifiers import EventID, UserID
+from tests.events.literal import Literal
 from tests.events.rooms import ALICE, BOB, CAROL, DAVE, EVE, Room, resolve
 
 EVERY = list(versions.VERSIONS)
@@ -30,6 +31,18 @@ def power_of(room, state, user):
 
 # --- laws
 
+def promote(room, who, whom, level):
+    content = room.state[rules.POWER_LEVELS].content
+    room.levels(who, **{**content, "users": {**content["users"], whom: level}})
+
+
+def forget(room, key):
+    """A server whose state went back to what it once was."""
+    first = next((one for one in room.events.values() if one.key == key), None)
+    if first is not None:
+        room.state[key] = first
+
+
 ACTS = [
     lambda room, who, whom: room.name(who, f"{who}'s room"),
     lambda room, who, whom: room.ban(who, whom),
@@ -40,6 +53,10 @@ ACTS = [
     lambda room, who, whom: room.send(who, "m.room.join_rules", {"join_rule": "invite"}, ""),
     lambda room, who, whom: room.levels(who, users={**({} if room.version.privileged_creators else {ALICE: 100}), whom: 30}),
     lambda room, who, whom: room.send(who, "my.state", {"by": who}, who),
+    lambda room, who, whom: promote(room, who, whom, 30),
+    lambda room, who, whom: promote(room, who, whom, 60),
+    lambda room, who, whom: forget(room, rules.POWER_LEVELS),
+    lambda room, who, whom: forget(room, ("m.room.member", whom)),
     lambda room, who, whom: setattr(room, "now", room.now - 5000),
 ]
 histories = st.lists(st.tuples(st.sampled_from(ACTS), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)), max_size=5)
@@ -47,7 +64,7 @@ histories = st.lists(st.tuples(st.sampled_from(ACTS), st.sampled_from(PEOPLE), s
 
 def forks(version, plans):
     """Servers that each go their own way from a common past."""
-    common = settled(version)
+    common = settled(version, events={"m.room.power_levels": 40})
     views = []
     for plan in plans:
         view = common.fork()
@@ -127,6 +144,14 @@ def test_a_small_fork_of_a_large_room_reads_little(version):
     theirs.levels(ALICE, **{**theirs.state[rules.POWER_LEVELS].content, "ban": 60})
     state, read = forked(ours, theirs)
     assert state == resolve(ours, theirs) and len(read) < 20
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(SECOND), st.lists(histories, min_size=2, max_size=3))
+def test_it_does_what_the_specification_says_word_by_word(version, plans):
+    views = forks(version, plans)
+    found = Literal(views[0].version, [view.ids for view in views], views[0].events).resolve()
+    assert {key: one.event_id for key, one in resolve(*views).items()} == found
 
 
 # --- what it is made for
