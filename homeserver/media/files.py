@@ -105,7 +105,7 @@ class Files:
             async for piece in pieces:
                 total += len(piece)
                 if total > limit:
-                    raise TooLarge(f"The content is larger than {limit} bytes")
+                    raise TooLarge(f"The content is larger than {limit}")
                 held += piece
                 if len(held) >= WRITE_BEHIND:
                     await self.threads(draft.add, bytes(held))

@@ -126,14 +126,14 @@ class Repository:
 
     async def _allow(self, uploader: UserID, length: int | None) -> None:
         if length is not None and length > self.rules.max_upload:
-            raise TooLarge(f"The content is larger than {self.rules.max_upload} bytes")
+            raise TooLarge(f"The content is larger than {self.rules.max_upload}")
         if self.rules.max_per_user is not None:
             await self.database.read(self._check_quota, uploader, length or 0)
 
     def _check_quota(self, txn: Transaction, uploader: str, more: int) -> None:
         quota = self.rules.max_per_user
         if quota is not None and table.stored(txn, uploader) + more > quota:
-            raise Forbidden(f"You may keep {quota} bytes here, and this would be more")
+            raise Forbidden(f"You may keep {quota} here, and this would be more")
 
     def _check(self, txn: Transaction, uploader: str | None, digest: str, size: int) -> None:
         """What can only be known when the content is here."""

@@ -58,7 +58,7 @@ def plan(asked: Mapping[str, str], *, digest: str, size: int, content_type: str,
     wanted = asked.get("range") if asked.get("if-range", etag) == etag else None
     span = _span(wanted, size)
     if span is None:
-        return Plan(416, headers | {"content-range": f"bytes */{size}", "content-length": "0"}, None)
+        return Plan(416, headers | {"content-range": f"bytes */{size}"}, None)
     headers["content-length"] = str(span.size)
     if span.size == size:
         return Plan(200, headers, span)

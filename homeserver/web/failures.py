@@ -24,6 +24,7 @@ TABLE: dict[type[Exception], Callable[[Exception], Refused]] = {
     TooBig: lambda error: TooLarge(str(error)),
     Malformed: lambda error: InvalidParam(str(error)),
     Denied: lambda error: Forbidden(str(error)),
+    ConnectionError: lambda _: Refused(400, "M_UNKNOWN", "The request broke off"),  # of an upload; nobody is there to read this
     TimeoutError: lambda _: Refused(504, "M_UNKNOWN", "The answer took too long"),
     CancelledError: lambda _: Refused(503, "M_UNKNOWN", "The request was cancelled"),
 }

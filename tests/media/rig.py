@@ -165,7 +165,8 @@ class Server:
 
     async def _respond(self, request: Request) -> Got:
         response = await self.router.respond(request)
-        return Got(response.status, response.headers, b"".join([piece async for piece in _flow(response)]))
+        body = b"" if request.method == "HEAD" else b"".join([piece async for piece in _flow(response)])
+        return Got(response.status, response.headers, body)
 
     def ask(self, method: str, path: str, user: str = "alice", body: Body | None = None, **headers: str) -> Got:
         """A request that is answered at once."""

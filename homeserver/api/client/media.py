@@ -148,7 +148,7 @@ class Downloads:
             filename=file_name or item.filename,
             private=private,
         )
-        if plan.span is None or request.method == "HEAD":
+        if plan.span is None:
             return Response(plan.status, plan.headers)
         return Response(plan.status, plan.headers, await self.library.bytes(item, plan.span))
 
