@@ -23,6 +23,7 @@ from homeserver.running import CannotStart, begin_log, run
 from homeserver.server import Server
 from homeserver.settings import BadSettings, Settings, load
 from homeserver.units import Duration
+from homeserver.workers import Share, Workers
 
 Args = argparse.Namespace
 
@@ -64,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     for one, default in ((start, "localhost"), (init, None)):
         one.add_argument("--server-name", type=_server_name, default=default, required=default is None, metavar="NAME")
         one.add_argument("--port", type=int, default=8008)
+    worker = _command(commands, "worker", _worker, "one of several processes of a server; `run` starts these")
+    worker.add_argument("file", type=Path)
+    worker.add_argument("number", type=int)
+    worker.add_argument("parent", type=int)
+    worker.add_argument("sockets", type=int, nargs="*")
     for name, act, words in (("run", _run, "run a server"), ("check-config", _check, "say what is wrong with a settings file")):
         _command(commands, name, act, words).add_argument("file", type=Path, metavar="FILE")
     _command(commands, "version", lambda _: print(__version__), "print the version")
@@ -159,7 +165,10 @@ def _start(args: Args) -> None:
         print(NEXT_STEPS.format(name=settings.server_name, url=settings.client_url, token=words, program=program, file=file), flush=True)
 
     begin_log(settings)
-    run(reactor, settings, greet)
+    if settings.workers > 1:
+        _run_workers(file, settings)
+    else:
+        run(reactor, settings, greet)
 
 
 async def _first_token(server: Server) -> str | None:
@@ -175,7 +184,28 @@ def _run(args: Args) -> None:
         print(f"{settings.server_name} listens on {', '.join(urls)}", flush=True)
 
     begin_log(settings)
-    run(reactor, settings, listening)
+    if settings.workers > 1:
+        _run_workers(args.file, settings)
+    else:
+        run(reactor, settings, listening)
+
+
+def _run_workers(file: Path, settings: Settings) -> None:
+    try:
+        print(f"{settings.server_name} starts {settings.workers} workers", flush=True)
+        Workers(file, settings).run()
+    except OSError as error:
+        raise CannotStart(f"A port cannot be opened: {error}") from None
+
+
+def _worker(args: Args) -> None:
+    settings = load(args.file)
+
+    async def listening(server: Server, urls: list[str]) -> None:
+        """The log says it."""
+
+    begin_log(settings)
+    run(reactor, settings, listening, Share(args.number, args.parent, tuple(args.sockets)))
 
 
 def _check(args: Args) -> None:

@@ -1,6 +1,7 @@
 """The process: log, signals, a server from start to stop.  Knows no command line."""
 
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,9 +13,11 @@ from twisted.logger import Logger
 
 from homeserver import log as logs
 from homeserver.identity import BadKeyFile
+from homeserver.periodic import Periodic
 from homeserver.server import Server, build
 from homeserver.settings import BadSettings, Settings
 from homeserver.storage.database import DatabaseError, Unavailable
+from homeserver.workers import Share
 
 log = Logger()
 
@@ -23,6 +26,7 @@ EXPECTED = (BadSettings, BadKeyFile, Unavailable, DatabaseError, CannotListenErr
 
 COMMAND_SOCKET = "command.sock"
 LONGEST_SOCKET_PATH = 100
+PARENT_SECONDS = 1.0
 
 
 class CannotStart(Exception):
@@ -42,12 +46,21 @@ def begin_log(settings: Settings) -> None:
     logs.begin(logs.Log(stream, chosen.format, chosen.level))
 
 
-def run(reactor: Any, settings: Settings, started: Callable[[Server, list[str]], Awaitable[None]]) -> None:
-    """Run a server until SIGTERM or SIGINT.  `started` is called when it listens.  Raises `CannotStart`."""
+Started = Callable[[Server, list[str]], Awaitable[None]]
+
+
+def run(reactor: Any, settings: Settings, started: Started, share: Share | None = None) -> None:
+    """Run a server until SIGTERM or SIGINT.  `started` is called when it listens.  Raises `CannotStart`.
+
+    With `share` it is one of several workers, of which the first takes the commands of the operator.
+    """
 
     async def serve(server: Server) -> None:
-        urls = server.listen()
-        _open_command_socket(server)
+        urls = server.listen(share)
+        if share is None or share.number == 0:
+            _open_command_socket(server)
+        if share is not None:
+            _end_with_the_parent(reactor, server, share.parent)
         gc.collect()
         gc.freeze()
         log.info("{name} listens on {urls}", name=server.identity.name, urls=", ".join(urls))
@@ -91,6 +104,17 @@ def _within_reactor(reactor: Any, settings: Settings, work: Callable[[Server], A
 async def _stop(servers: list[Server]) -> None:
     for server in servers:
         await server.stop()
+
+
+def _end_with_the_parent(reactor: Any, server: Server, parent: int) -> None:
+    """A worker whose parent was killed would hold the ports for ever."""
+
+    async def look() -> None:
+        if os.getppid() != parent:
+            log.error("The parent process is gone")
+            reactor.stop()
+
+    Periodic(server.clock, PARENT_SECONDS, look).start()
 
 
 def _open_command_socket(server: Server) -> None:

@@ -1,6 +1,6 @@
 """The composition root: puts the layers of `homeserver.composition` together, starts and stops what they made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from homeserver.accounts.bridges import NoBridges
@@ -29,6 +29,7 @@ from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.web.listening import Doors
 from homeserver.web.router import Router
+from homeserver.workers import Share, is_shared
 
 DRAIN_SECONDS = 3.0
 
@@ -55,9 +56,17 @@ class Server:
         """What the command line asks for."""
         return self.accounts.operator
 
-    def listen(self) -> list[str]:
-        """Open the ports, and return their URLs."""
-        urls = [self.doors.open(listener, self.router) for listener in self.settings.listeners]
+    def listen(self, share: Share | None = None) -> list[str]:
+        """Open the ports, or those sockets that other workers share with this one, and return their URLs."""
+        sockets = iter(share.sockets if share else ())
+        urls = []
+        for listener in self.settings.listeners:
+            if share is None:
+                urls.append(self.doors.open(listener, self.router))
+            elif is_shared(listener):
+                urls.append(self.doors.adopt(listener, self.router, next(sockets)))
+            else:
+                urls.append(self.doors.open(replace(listener, port=listener.port + share.number), self.router))
         for service in self.services:
             service.start()
         return urls

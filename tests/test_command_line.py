@@ -44,7 +44,7 @@ def running(*args: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if "listens on" in line or line.startswith("    - Settings:"):
+            if "listens on" in line or "workers" in line or line.startswith("    - Settings:"):
                 break
         yield process, "".join(lines)
     finally:

@@ -18,7 +18,7 @@ RANKS = [
     {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence"},
     {"membership", "sync"},
     {"api"},
-    {"server", "composition", "running", "commanding", "reference", "__main__"},
+    {"server", "composition", "workers", "running", "commanding", "reference", "__main__"},
 ]
 GROUND, TOP = 1, len(RANKS) - 1
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from homeserver.clock import Clock
 from homeserver.settings import Listener, Web
@@ -70,15 +72,26 @@ class Doors:
 
     def open(self, listener: Listener, router: Router) -> str:
         """Listen, and return the URL; raises `CannotListenError`."""
-        site = self._site(router.only(listener.resources))
-        if listener.tls_certificate is not None and listener.tls_key is not None:
-            context = Certificate(listener.tls_certificate, listener.tls_key, self.clock)
-            port = self.reactor.listenSSL(listener.port, site, context, backlog=BACKLOG, interface=listener.host)
-        else:
-            port = self.reactor.listenTCP(listener.port, site, backlog=BACKLOG, interface=listener.host)
+        site, factory = self._served(listener, router)
+        port = self.reactor.listenTCP(listener.port, factory, backlog=BACKLOG, interface=listener.host)
         self._open.append((port, site))
-        host = f"[{listener.host}]" if ":" in listener.host else listener.host
-        return f"{listener.scheme}://{host}:{port.getHost().port}"
+        return _url(listener, port)
+
+    def adopt(self, listener: Listener, router: Router, opened: int) -> str:
+        """Serve the listening socket with the file descriptor `opened`, which other processes may serve, too."""
+        site, factory = self._served(listener, router)
+        family = AF_INET6 if ":" in listener.host else AF_INET
+        port = self.reactor.adoptStreamPort(opened, family, factory)
+        self._open.append((port, site))
+        return _url(listener, port)
+
+    def _served(self, listener: Listener, router: Router) -> tuple[Site, Any]:
+        site = self._site(router.only(listener.resources))
+        if listener.tls_certificate is None or listener.tls_key is None:
+            return site, site
+        context = Certificate(listener.tls_certificate, listener.tls_key, self.clock)
+        tls: Any = TLSMemoryBIOFactory
+        return site, tls(context, False, site, self.reactor)
 
     def open_file(self, path: Path, router: Router) -> None:
         """Listen on a Unix socket that only our own user can reach."""
@@ -94,5 +107,9 @@ class Doors:
         doors, self._open = self._open, []
         for port, _ in doors:
             await maybeDeferred(port.stopListening)
-        for _, site in doors:
-            await site.drain(seconds)
+        await DeferredList([Deferred.fromCoroutine(site.drain(seconds)) for _, site in doors])
+
+
+def _url(listener: Listener, port: Any) -> str:
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    return f"{listener.scheme}://{host}:{port.getHost().port}"
