@@ -49,20 +49,27 @@ def _remove(txn: Transaction, entry: Entry) -> None:
 
 
 def _tags(txn: Transaction, entry: Entry) -> dict[str, Any]:
-    raw = account_data.get(txn, entry.user_id, entry.room_id, entry.type)
+    return _parsed(account_data.get(txn, entry.user_id, entry.room_id, entry.type))
+
+
+def _locked_tags(txn: Transaction, entry: Entry) -> dict[str, Any]:
+    return _parsed(account_data.lock(txn, entry.user_id, entry.room_id, entry.type))
+
+
+def _parsed(raw: bytes | None) -> dict[str, Any]:
     tags = orjson.loads(raw).get("tags") if raw is not None else None
     return tags if isinstance(tags, dict) else {}
 
 
 def _set_tag(txn: Transaction, entry: Entry, tag: str, content: dict[str, Any]) -> None:
-    tags = _tags(txn, entry)
+    tags = _locked_tags(txn, entry)
     if tag not in tags and len(tags) >= MAX_TAGS:
         raise Refused(400, "M_TOO_LARGE", f"A room has at most {MAX_TAGS} tags")
     _put(txn, entry, orjson.dumps({"tags": {**tags, tag: content}}))
 
 
 def _remove_tag(txn: Transaction, entry: Entry, tag: str) -> None:
-    tags = _tags(txn, entry)
+    tags = _locked_tags(txn, entry)
     if tags.pop(tag, None) is not None:
         # Content {} would mean that there never were tags: a client that follows must see them go.
         account_data.put(txn, entry.user_id, entry.room_id, entry.type, orjson.dumps({"tags": tags}))

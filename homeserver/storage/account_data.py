@@ -16,6 +16,17 @@ def get(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None
     return None if content is None or bytes(content) == REMOVED else bytes(content)
 
 
+def lock(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None:
+    """One entry as JSON, which nobody else changes until the transaction ends."""
+    row = txn.lock(
+        "SELECT content FROM account_data WHERE user_id = :user AND room_id = :room AND type = :type FOR UPDATE",
+        user=user_id,
+        room=room_id,
+        type=kind,
+    )
+    return None if row is None or bytes(row[0]) == REMOVED else bytes(row[0])
+
+
 def all_of(txn: Transaction, user_id: str) -> list[tuple[str, str, bytes]]:
     """All there is, for an initial sync: room id, type, content."""
     rows = txn.all("SELECT room_id, type, content FROM account_data WHERE user_id = :user", user=user_id)

@@ -3,6 +3,7 @@
 from hashlib import blake2b
 
 from homeserver.storage.database import Transaction
+from homeserver.storage.transactions import Retry
 
 
 def add(txn: Transaction, user_id: str, definition: bytes) -> int:
@@ -13,13 +14,15 @@ def add(txn: Transaction, user_id: str, definition: bytes) -> int:
         return int(known)
     last = txn.value("SELECT MAX(filter_id) FROM filters WHERE user_id = :user", user=user_id)
     filter_id = 1 if last is None else int(last) + 1
-    txn.run(
-        "INSERT INTO filters (user_id, filter_id, hash, definition) VALUES (:user, :id, :hash, :definition)",
+    added = txn.run(
+        "INSERT INTO filters (user_id, filter_id, hash, definition) VALUES (:user, :id, :hash, :definition) ON CONFLICT DO NOTHING",
         user=user_id,
         id=filter_id,
         hash=digest,
         definition=definition,
     )
+    if not added:
+        raise Retry("another process added a filter of this user")
     return filter_id
 
 

@@ -213,6 +213,7 @@ def add_session(txn: Transaction, state: AuthSession) -> None:
 
 def advance_session(txn: Transaction, state: AuthSession) -> None:
     """Store what was achieved, on top of what another request may have achieved meanwhile.  One that was used up stays gone."""
+    txn.lock("SELECT 1 FROM auth_sessions WHERE id_hash = :id FOR UPDATE", id=state.id_hash)
     known = session(txn, state.id_hash, state.created_ts - 1)
     if known is None:
         return
