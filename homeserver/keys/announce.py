@@ -62,8 +62,7 @@ class Announcer:
 
 def _post(txn: Transaction, servers: Sequence[ServerName], edu_type: str, content: dict[str, Any]) -> None:
     """The newest EDU of its type about a user is the only one that waits."""
-    for server in servers:
-        destinations.post_edu(txn, server, edu_type, content, f"{edu_type}/{content['user_id']}")
+    destinations.post_edus(txn, servers, edu_type, content, f"{edu_type}/{content['user_id']}")
 
 
 def _others(txn: Transaction, user_id: UserID) -> list[ServerName]:

@@ -54,15 +54,19 @@ def set_standing(txn: Transaction, server: str, standing: Standing) -> None:
 
 def post_edu(txn: Transaction, server: str, edu_type: str, content: Mapping[str, Any], key: str | None = None) -> None:
     """Have an EDU delivered to `server`, however long that takes.  It replaces one with the same `key` that still waits."""
+    post_edus(txn, [server], edu_type, content, key)
+
+
+def post_edus(txn: Transaction, servers: Sequence[str], edu_type: str, content: Mapping[str, Any], key: str | None = None) -> None:
+    """Have the same EDU delivered to several servers."""
+    if not servers:
+        return
     if key is not None:
-        txn.run("DELETE FROM outgoing_edus WHERE server = :server AND key = :key", server=server, key=key)
-    txn.run(
+        txn.run("DELETE FROM outgoing_edus WHERE server IN :servers AND key = :key", servers=list(servers), key=key)
+    raw, position = canonical.encode(dict(content), strict=False), txn.position()
+    txn.many(
         "INSERT INTO outgoing_edus (server, position, edu_type, key, content) VALUES (:server, :position, :type, :key, :content)",
-        server=server,
-        position=txn.position(),
-        type=edu_type,
-        key=key,
-        content=canonical.encode(dict(content), strict=False),
+        [{"server": server, "position": position, "type": edu_type, "key": key, "content": raw} for server in servers],
     )
     txn.wake("outbox")
 

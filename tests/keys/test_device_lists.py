@@ -4,6 +4,7 @@ import pytest
 
 from homeserver.errors import Refused
 from homeserver.keys import uploads
+from homeserver.storage import members
 from tests.keys.town import Town
 
 ROOM = "!room:a"
@@ -314,3 +315,15 @@ def test_a_server_that_never_answers_costs_the_time_allowed_and_no_more(town: To
     found, failures = bob.queries(*people)
     assert (list(found["device_keys"]), sorted(failures)) == (["@u:a"], ["black", "hole"])
     assert town.clock.now() - before <= 12_000
+
+
+def test_telling_fifty_servers_takes_few_statements(town: Town) -> None:
+    alice = town.server("a").person("alice", "PHONE")
+    town.room(ROOM, alice)
+    house = alice.house
+    house.result(house.database.write(lambda txn: [members.count_server(txn, ROOM, f"s{number}", 1) for number in range(50)]))
+    before = house.database.counts.statements
+    alice.publishes("PHONE")
+    assert house.database.counts.statements - before <= 18
+    waiting = house.result(house.database.read(lambda txn: txn.all("SELECT server, content FROM outgoing_edus")))
+    assert len({server for server, _ in waiting}) == len(waiting) == 50
