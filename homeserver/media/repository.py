@@ -22,6 +22,9 @@ TOUCH_MS = 24 * 3600 * 1000
 """How exactly it is known when content was read last."""
 
 
+_FILLED = Refused(409, "M_CANNOT_OVERWRITE_MEDIA", "This content URI has content already")
+
+
 @dataclass(frozen=True, slots=True)
 class Created:
     """A URI without content yet."""
@@ -162,7 +165,7 @@ class Repository:
         if media.uploader != uploader:
             raise Forbidden("Somebody else created this content URI")
         if media.digest is not None:
-            raise Refused(409, "M_CANNOT_OVERWRITE_MEDIA", "This content URI has content already")
+            raise _FILLED
         if media.expires_ts is not None and media.expires_ts <= self.clock.now():
             raise NotFound("This content URI has expired")
         return media
@@ -170,7 +173,8 @@ class Repository:
     def _fill(self, txn: Transaction, uploader: UserID, uri: MXC, blob: Blob, label: Label) -> None:
         media = self._awaiting(txn, uploader, uri)
         self._check(txn, uploader, blob.digest, blob.size)
-        table.fill(txn, media, blob.digest, blob.size, label)
+        if not table.fill(txn, media, blob.digest, blob.size, label):
+            raise _FILLED
         txn.wake(key(*self._at(uri)))
 
     @staticmethod
