@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from random import SystemRandom
 
+from homeserver.api.server.backfill import History
+from homeserver.api.server.events import Events
 from homeserver.api.server.keys import Keys, OwnDocument
 from homeserver.api.server.version import Version
-from homeserver.composition.ground import Ground
+from homeserver.composition.ground import Ground, Service
 from homeserver.events.identifiers import ServerName
 from homeserver.federation.authentication import Admission, Authentication
 from homeserver.federation.backoff import Backoff
 from homeserver.federation.conversation import Conversation
 from homeserver.federation.keyring import Keyring
+from homeserver.federation.outbox import Outbox
 from homeserver.federation.peers import Peers
-from homeserver.federation.volatile import Edus, Nowhere
+from homeserver.federation.volatile import Edus
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class Federation:
     backoff: Backoff
     authentication: Authentication
     edus: Edus
+    outbox: Outbox
     endpoints: tuple[object, ...]
+    services: tuple[Service, ...]
 
 
 def compose(ground: Ground) -> Federation:
@@ -39,5 +44,9 @@ def compose(ground: Ground) -> Federation:
     endpoints = (
         Keys(identity, clock, own, keyring, admission),
         Version(),
+        Events(ground.database, identity, clock),
+        History(ground.database, identity, clock),
     )
-    return Federation(peers, keyring, backoff, Authentication(identity, keyring, backoff, admission), Nowhere(), endpoints)
+    outbox = Outbox(ground.database, peers, backoff, clock, SystemRandom())
+    authentication = Authentication(identity, keyring, backoff, admission)
+    return Federation(peers, keyring, backoff, authentication, outbox, outbox, endpoints, (outbox,))

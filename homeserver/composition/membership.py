@@ -7,6 +7,7 @@ from homeserver.api.client.create_room import CreateRoom
 from homeserver.api.client.history import Reading
 from homeserver.api.client.membership import Membership as MembershipPages
 from homeserver.api.client.relations import Relations
+from homeserver.api.client.send import Sending
 from homeserver.api.server.directory import DirectoryQueries
 from homeserver.api.server.membership import MembershipOfOthers
 from homeserver.composition.federation import Federation
@@ -43,11 +44,12 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation) -> Membership:
     leaves = Leaves(timeline, handshake)
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
+        Sending(timeline, invites, aliases),
         Relations(ground.database, ground.clock),
         CreateRoom(timeline, invites, ground.identity, ground.settings.rooms.default_version),
         MembershipPages(joins, Knocks(timeline, handshake), invites, leaves, aliases),
         MembershipOfOthers(Residents(timeline, keyring), invites),
-        AliasPages(aliases, ground.clock),
+        AliasPages(aliases, timeline, ground.clock),
         DirectoryQueries(aliases),
     )
     return Membership(joins, invites, leaves, aliases, endpoints)

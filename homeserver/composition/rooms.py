@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from homeserver.api.client.room_state import RoomState
-from homeserver.api.client.send import Sending
 from homeserver.composition.ground import Ground
 from homeserver.rooms.entering import Entrance, Observer
 from homeserver.rooms.timeline import Timeline
@@ -22,7 +21,6 @@ def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
     """Make them.  `observers` see every accepted event inside its transaction."""
     timeline = Timeline(ground.database, ground.identity, ground.clock, Entrance(ground.identity.name, tuple(observers)))
     endpoints = (
-        Sending(timeline),
         RoomState(ground.database, ground.clock),
     )
     return Rooms(timeline, endpoints)

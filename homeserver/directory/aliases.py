@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from homeserver.errors import Forbidden, NotFound, Refused
+from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
 from homeserver.events.power import Power
@@ -16,6 +17,13 @@ from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 
 MOST_SERVERS = 50
+
+
+class BadAlias(Refused):
+    """An alias that does not lead where it should."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(400, "M_BAD_ALIAS", sentence)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,29 @@ class Aliases:
             raise Forbidden("You may not remove this alias")
         directory.remove_alias(txn, alias)
         return room_id
+
+    async def check_canonical(self, room_id: RoomID, content: dict[str, Any]) -> None:
+        """Refuse a canonical alias event whose new aliases do not lead to its room (M_BAD_ALIAS), or are none (M_INVALID_PARAM)."""
+        for text in await self.database.read(self._new_aliases, room_id, content):
+            try:
+                found, _ = await self.resolve(RoomAlias.parse(text))
+            except Malformed as error:
+                raise InvalidParam(str(error)) from None
+            except NotFound:
+                raise BadAlias(f"There is no alias {text}") from None
+            if found != room_id:
+                raise BadAlias(f"The alias {text} leads to another room")
+
+    def _new_aliases(self, txn: Transaction, room_id: RoomID, content: dict[str, Any]) -> list[str]:
+        """Aliases that the event would add; what stands there already was checked when it came."""
+        alias, others = content.get("alias"), content.get("alt_aliases", [])
+        wanted = [*([] if alias in (None, "") else [alias]), *(others if isinstance(others, list) else [others])]
+        if not all(isinstance(one, str) for one in wanted):
+            raise InvalidParam("An alias must be a string")
+        known = state.current_event(txn, room_id, "m.room.canonical_alias")
+        before = known.event.content if known is not None else {}
+        listed = before.get("alt_aliases")
+        return [one for one in wanted if one != before.get("alias") and one not in (listed if isinstance(listed, list) else [])]
 
     async def of_room(self, room_id: RoomID, user: UserID) -> Sequence[RoomAlias]:
         """The local aliases of a room that the user may read."""

@@ -12,7 +12,7 @@ from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import BadSignature, Malformed, UnknownVersion
 from homeserver.events.event import Event
-from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
@@ -48,20 +48,20 @@ class Invites:
             if self.timeline.identity.is_mine(target) and permission.is_blocked(*_preferences(txn, target), inviter):
                 raise InviteBlocked(target)
 
-    async def invite(self, inviter: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+    async def invite(self, inviter: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> EventID:
         """Invite `target`; `content` are further fields of the member event.  Raises `Denied`, or what the target's server says."""
         await self.allowed(inviter, [target])
         if self.timeline.identity.is_mine(target):
             more = await self.profile(target)
             draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target)
-            await self.timeline.send(room_id, draft)
-            return
+            return await self.timeline.send(room_id, draft)
         draft = Draft("m.room.member", inviter, {**content, "membership": "invite"}, target)
         event = await self.timeline.prepare(room_id, draft)
         signed = await self._sign_elsewhere(event, ServerName(target.domain))
         outcome = await self.timeline.accept(signed, relay=True)
         if not outcome.accepted:
             raise Forbidden(f"The invite is not allowed: {outcome.reason}")
+        return signed.event_id
 
     async def _sign_elsewhere(self, event: Event, server: ServerName) -> Event:
         """The invite with the signature of the server that it goes to."""

@@ -64,7 +64,8 @@ class Relations:
         event_type: str = "",
     ) -> bytes:
         """What relates to an event."""
-        return await self.database.read(self._related, self._viewer(caller), room_id, event_id, query, (rel_type or None, event_type or None))
+        kinds = (rel_type or None, event_type or None)
+        return await self.database.read(self._related, self._viewer(caller), room_id, event_id, query, kinds)
 
     def _related(
         self,

@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
+from homeserver.directory.aliases import Aliases
 from homeserver.errors import InvalidParam
 from homeserver.events.drafts import Draft
-from homeserver.events.identifiers import EventID, RoomID
+from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.membership.invites import Invites
 from homeserver.rooms.timeline import Sender, Timeline
 from homeserver.web.callers import Caller
 from homeserver.web.routes import post, put
@@ -36,9 +38,11 @@ def _time(caller: Caller, query: Massaged) -> int | None:
 
 @dataclass(frozen=True)
 class Sending:
-    """Messages, state and redactions.  Memberships go through `membership`: see `api.client.membership`."""
+    """Messages, state and redactions."""
 
     timeline: Timeline
+    invites: Invites
+    aliases: Aliases
 
     @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024)
     async def send(
@@ -60,6 +64,11 @@ class Sending:
         self, caller: Caller, room_id: RoomID, event_type: str, query: Massaged, body: dict[str, Any], state_key: str = ""
     ) -> Sent:
         """Set a piece of the room's state; setting what it is already makes no event."""
+        if event_type == "m.room.member" and body.get("membership") == "invite" and state_key != caller.user_id:
+            more = {key: value for key, value in body.items() if key != "membership"}
+            return Sent(await self.invites.invite(caller.user_id, room_id, UserID.parse(state_key), more))
+        if event_type == "m.room.canonical_alias" and not state_key:
+            await self.aliases.check_canonical(room_id, body)
         draft = Draft(event_type, caller.user_id, body, state_key, ts=_time(caller, query))
         return Sent(await self.timeline.set_state(room_id, draft))
 

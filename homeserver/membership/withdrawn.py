@@ -1,0 +1,39 @@
+"""Invites that are taken back by who made them, heard of from rooms that this server is not in.  Asks nobody."""
+
+from dataclasses import dataclass
+
+from homeserver.events.event import Event
+from homeserver.events.identifiers import ServerName, UserID
+from homeserver.identity import Identity
+from homeserver.membership.invites import Invites
+from homeserver.storage import members, rooms
+from homeserver.storage.database import Database
+from homeserver.storage.events import Status, Stored
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True)
+class Withdrawals:
+    """The ends of invites of local users."""
+
+    database: Database
+    identity: Identity
+
+    async def take(self, origin: ServerName, event: Event) -> bool:
+        """Whether the event, whose signatures were verified, ended an invite.
+
+        Only who invited can: whether anybody else has the power to, this server cannot know.
+        """
+        target = event.state_key or ""
+        if event.type != "m.room.member" or event.membership not in ("leave", "ban") or not self.identity.is_mine(target):
+            return False
+        return await self.database.write(self._take, event, UserID(target))
+
+    def _take(self, txn: Transaction, event: Event, target: UserID) -> bool:
+        room = rooms.get(txn, event.room_id)
+        member = members.get(txn, event.room_id, target)
+        if (room is not None and not room.departed) or member is None or member.membership != "invite" or member.sender != event.sender:
+            return False
+        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        members.set_member(txn, stored, txn.position(), local=True)
+        return True
