@@ -4,6 +4,7 @@ Everything that passes here can be written as canonical JSON and fits into a mes
 would later stop a queue.  The same functions read what other servers answer.  spec: client-server-api#key-management-api
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_CROSS_SIGNING_KEY = 16 * 1024
 MAX_ID = 255
 MAX_ENTRIES = 64  # algorithms, keys or signatures of one object
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
 
 def canonical_bytes(value: Any, what: str, limit: int) -> bytes:
     """`value` as canonical JSON of at most `limit` bytes; raises `BadJSON`."""
@@ -29,14 +32,14 @@ def canonical_bytes(value: Any, what: str, limit: int) -> bytes:
         raise BadJSON(f"{what}: {error}") from None
     if len(raw) > limit:
         raise Refused(413, "M_TOO_LARGE", f"{what}: larger than {limit} bytes")
-    if b"\\u0000" in raw:
+    if _NUL.search(raw):
         raise BadJSON(f"{what}: contains a NUL character")
     return raw
 
 
 def identifier(value: Any, what: str) -> str:
     """A device id or key id: text, neither empty nor long; raises `BadJSON`."""
-    if not isinstance(value, str) or not 0 < len(value.encode("utf-8", "surrogatepass")) <= MAX_ID:
+    if not isinstance(value, str) or not 0 < len(value.encode("utf-8", "replace")) <= MAX_ID or "\0" in value:
         raise BadJSON(f"{what}: expected text of 1 to {MAX_ID} bytes")
     return value
 

@@ -100,6 +100,7 @@ def test_large_messages_go_in_parts_that_fit(town: Town) -> None:
         {"@bob:b": {"D": {"nul": "\0"}}},
         {"@bob:b": {"D": "text"}},
         {"@bob:b": {"": {}}},
+        {"@bob:b": {"D\0": {}}},
         {"@bob:b": {"D" * 300: {}}},
         {"@bob:b": 5},
         {"bob": {"D": {}}},
@@ -110,6 +111,10 @@ def test_large_messages_go_in_parts_that_fit(town: Town) -> None:
 def test_what_would_stop_a_queue_is_refused_at_once(wrong: dict[str, object]) -> None:
     with pytest.raises(Refused):
         messages.read(wrong, "m.test")
+
+
+def test_text_that_only_speaks_of_nul_is_text() -> None:
+    assert messages.read({"@bob:b": {"D": {"text": "\\u0000"}}}, "m.test")["@bob:b"]["D"] == b'{"text":"\\\\u0000"}'
 
 
 @pytest.mark.parametrize("event_type", ["", "x" * 256])
