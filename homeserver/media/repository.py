@@ -22,7 +22,11 @@ TOUCH_MS = 24 * 3600 * 1000
 """How exactly it is known when content was read last."""
 
 
-_FILLED = Refused(409, "M_CANNOT_OVERWRITE_MEDIA", "This content URI has content already")
+class Filled(Refused):
+    """A content URI gets its content once."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "M_CANNOT_OVERWRITE_MEDIA", "This content URI has content already")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,7 @@ class Repository:
         if media.uploader != uploader:
             raise Forbidden("Somebody else created this content URI")
         if media.digest is not None:
-            raise _FILLED
+            raise Filled
         if media.expires_ts is not None and media.expires_ts <= self.clock.now():
             raise NotFound("This content URI has expired")
         return media
@@ -174,7 +178,7 @@ class Repository:
         media = self._awaiting(txn, uploader, uri)
         self._check(txn, uploader, blob.digest, blob.size)
         if not table.fill(txn, media, blob.digest, blob.size, label):
-            raise _FILLED
+            raise Filled
         txn.wake(key(*self._at(uri)))
 
     @staticmethod

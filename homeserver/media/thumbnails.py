@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
 
 from twisted.logger import Logger
 
@@ -45,7 +44,7 @@ class Thumbnails:
     workshop: Workshop
     _shared: Shared[tuple[str, Size], Thumbnail] = field(default_factory=Shared)
     # What cannot be read stays so; not to try again keeps one hostile file from costing much.
-    _refused: OrderedDict[str, Refused] = field(default_factory=OrderedDict)
+    _refused: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     async def of(self, media: Media, size: Size) -> Thumbnail:
         """The thumbnail, which may be the picture itself; raises `Unreadable`, or `Refused` 413 or 502 for one too large."""
@@ -56,7 +55,7 @@ class Thumbnails:
         if found is not None:
             return found
         if digest in self._refused:
-            raise self._refused[digest]
+            raise self._refusal(media, self._refused[digest])
         return await self._shared.do((digest, size), lambda: self._make(media, digest, size))
 
     async def _make(self, media: Media, digest: str, size: Size) -> Thumbnail:
@@ -68,7 +67,8 @@ class Thumbnails:
             log.warn("No thumbnail of {digest}: {error}", digest=digest, error=str(error))
             answer, content = {"error": "unreadable"}, b""
         if "error" in answer:
-            raise self._remember(digest, self._refusal(media, answer))
+            self._remember(digest, answer["error"])
+            raise self._refusal(media, answer["error"])
         if answer["original"]:
             made = Thumbnail(digest, media.size, answer["type"])
         else:
@@ -77,14 +77,13 @@ class Thumbnails:
         await self.repository.database.write(table.add_thumbnail, digest, size, made)
         return made
 
-    def _refusal(self, media: Media, answer: dict[str, Any]) -> Refused:
-        if answer["error"] == "too_large":
+    def _refusal(self, media: Media, problem: str) -> Refused:
+        if problem == "too_large":
             mine = media.server == self.repository.name
             return Refused(413 if mine else 502, "M_TOO_LARGE", "Content is too large to thumbnail")
         return Unreadable()
 
-    def _remember(self, digest: str, refused: Refused) -> Refused:
-        self._refused[digest] = refused
+    def _remember(self, digest: str, problem: str) -> None:
+        self._refused[digest] = problem
         while len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)
-        return refused
