@@ -195,7 +195,7 @@ def _run_workers(file: Path, settings: Settings) -> None:
         print(f"{settings.server_name} starts {settings.workers} workers", flush=True)
         Workers(file, settings).run()
     except OSError as error:
-        raise CannotStart(f"A port cannot be opened: {error}") from None
+        raise CannotStart(f"The workers cannot start: {error}") from None
 
 
 def _worker(args: Args) -> None:

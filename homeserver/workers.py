@@ -21,6 +21,8 @@ STOP_SECONDS = 20.0
 # A worker that ends sooner than this has not done well, and waits longer each time before it is started again.
 WELL_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 30.0
+# One that says that it cannot start, while the whole server starts, is a mistake to be mended.  Later it may be a database that is away.
+CANNOT_START, FIRST_SECONDS = 1, 30.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Workers:
     _workers: list[Worker] = field(default_factory=list)
     _sockets: list[socket.socket] = field(default_factory=list)
     _stopping: bool = False
+    _began: float = 0.0
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT.  Raises OSError when a port cannot be had."""
@@ -77,6 +80,7 @@ class Workers:
         self._workers = [Worker(number) for number in range(self.settings.workers)]
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
+        self._began = time.monotonic()
         while not self._stopping:
             self._look()
             time.sleep(POLL_SECONDS)
@@ -90,6 +94,9 @@ class Workers:
         for worker in self._workers:
             if worker.process is not None and worker.process.poll() is not None:
                 log.error("Worker {number} ended with status {status}", number=worker.number, status=worker.process.returncode)
+                if worker.process.returncode == CANNOT_START and now < self._began + FIRST_SECONDS:
+                    self._end()
+                    raise OSError("a worker cannot start, its reason stands above")
                 worker.ended(now)
             if worker.process is None and now >= worker.due:
                 self._start(worker, now)

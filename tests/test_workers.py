@@ -11,7 +11,7 @@ import pytest
 
 from tests import databases
 from tests.ports import free_port
-from tests.test_command_line import PATIENCE, ask, good, running
+from tests.test_command_line import PATIENCE, ask, good, homeserver, running
 
 pytestmark = pytest.mark.slow
 
@@ -72,3 +72,11 @@ def test_two_workers_share_the_port_and_one_may_die(tmp_path: Path) -> None:
             while any(is_there(worker) for worker in workers):
                 assert time.monotonic() < end, "workers outlive their parent"
                 time.sleep(0.1)
+
+
+def test_workers_that_cannot_start_end_the_start(tmp_path: Path) -> None:
+    good("init", tmp_path / "hs", "--server-name", "localhost", "--port", str(free_port()))
+    file = tmp_path / "hs" / "homeserver.yaml"
+    file.write_text(file.read_text() + "workers: 2\ndatabase: {postgres: 'postgresql://nobody@127.0.0.1:1/none'}\n")
+    failed = homeserver("run", file)
+    assert failed.returncode == 1 and "The workers cannot start" in failed.stderr and "Traceback" not in failed.stderr, failed.stderr

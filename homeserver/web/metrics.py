@@ -1,6 +1,6 @@
 """What the web server counts, for Prometheus.  One registry per server, so that two can live in one process."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector, generate_latest
 
 from homeserver.web.routes import Route
 
@@ -12,6 +12,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
         labels = ("method", "route")
         self._answers = Counter("homeserver_http_answers", "Answers by route and status", (*labels, "status"), registry=self.registry)
         self._seconds = Histogram(
