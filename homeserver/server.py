@@ -11,8 +11,9 @@ from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, attention, federation, ground, keys, media, membership, notifying, rooms, sync
+from homeserver.composition import accounts, arrivals, attention, federation, ground, keys, media, membership, notifying, rooms, sync
 from homeserver.composition.accounts import Accounts, Outside
+from homeserver.composition.arrivals import Arrivals
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
 from homeserver.composition.notifying import Notifying
@@ -49,6 +50,7 @@ class Server:
     rooms: Rooms
     accounts: Accounts
     federation: Federation
+    arrivals: Arrivals
     telling: Notifying
 
     @property
@@ -93,9 +95,11 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     people = accounts.compose(on, in_rooms, NoBridges(), outside)
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
+    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, others)
+    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, others, coming)
+    working = (people, attentive, telling, files, coming, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -105,11 +109,12 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         on.clock,
         router=Router(endpoints, identify, authenticate, on.limits, on.metrics.observe),
         commands=Router([people.operator], identify, authenticate, on.limits),
-        services=(*on.services, *people.services, *attentive.services, *telling.services, *files.services),
+        services=(*on.services, *(service for part in working for service in part.services)),
         doors=Doors(reactor, on.clock, settings.web),
         rooms=in_rooms,
         accounts=people,
         federation=others,
+        arrivals=coming,
         telling=telling,
     )
 
