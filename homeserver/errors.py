@@ -37,6 +37,12 @@ class Forbidden(_Fixed):
     STATUS, ERRCODE, SENTENCE = 403, "M_FORBIDDEN", "You are not allowed to do this"
 
 
+class GuestAccess(_Fixed):
+    """Something that guests may not do.  spec: client-server-api#guest-access"""
+
+    STATUS, ERRCODE, SENTENCE = 403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this"
+
+
 class BadJSON(_Fixed):
     """JSON of the wrong shape."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from homeserver.errors import NotFound
+from homeserver.errors import GuestAccess, NotFound
 from homeserver.events import arrival, joining
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied, Malformed
@@ -19,7 +19,7 @@ from homeserver.membership import candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Beginning, Timeline
-from homeserver.storage import members, rooms
+from homeserver.storage import members, rooms, state
 from homeserver.storage.transactions import Transaction
 
 
@@ -52,6 +52,12 @@ class Joins:
         wish = Wish("join", room_id, user, route.content)
         await self.handshake.through(route.candidates, wish, self._enter)
         return room_id
+
+    async def require_guests(self, room_id: RoomID) -> None:
+        """Raise `GuestAccess` unless the room, which must be here, lets guests in.  spec: client-server-api#guest-access"""
+        access = await self.timeline.database.read(state.current_event, room_id, "m.room.guest_access")
+        if access is None or access.event.content.get("guest_access") != "can_join":
+            raise GuestAccess("This room is not open to guests")
 
     def _route(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any]) -> Route:
         ourselves = self.timeline.identity.name

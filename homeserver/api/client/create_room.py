@@ -63,7 +63,7 @@ class CreateRoom:
     identity: Identity
     default_version: str
 
-    @post("/_matrix/client/v3/createRoom", limit="room_creation", max_body=256 * 1024)
+    @post("/_matrix/client/v3/createRoom", limit="room_creation", max_body=256 * 1024, suspended=False)
     async def create(self, caller: Caller, body: NewRoom) -> Made:
         """Make a room with its first events, all or none, then invite."""
         version = versions.get(body.room_version or self.default_version)

@@ -79,29 +79,31 @@ class Membership:
     leaves: Leaves
     aliases: Aliases
 
-    @post("/_matrix/client/v3/join/{room_id_or_alias}", limit="join")
+    @post("/_matrix/client/v3/join/{room_id_or_alias}", limit="join", suspended=False, guests=True)
     async def join(self, caller: Caller, room_id_or_alias: str, query: Via, body: dict[str, Any]) -> Entered:
         """Join by id or alias."""
         room_id, via = await self._find(room_id_or_alias, query.servers)
         return await self._join(caller, room_id, via, body)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/join", limit="join")
+    @post("/_matrix/client/v3/rooms/{room_id}/join", limit="join", suspended=False, guests=True)
     async def join_room(self, caller: Caller, room_id: RoomID, query: Via, body: dict[str, Any]) -> Entered:
         """Join by id."""
         return await self._join(caller, room_id, query.servers, body)
 
     async def _join(self, caller: Caller, room_id: RoomID, via: Sequence[ServerName], body: dict[str, Any]) -> Entered:
+        if caller.is_guest:
+            await self.joins.require_guests(room_id)
         content = {**await self.invites.profile(caller.user_id), **_content(body)}
         return Entered(await self.joins.join(caller.user_id, room_id, via, content))
 
-    @post("/_matrix/client/v3/knock/{room_id_or_alias}", limit="join")
+    @post("/_matrix/client/v3/knock/{room_id_or_alias}", limit="join", suspended=False)
     async def knock(self, caller: Caller, room_id_or_alias: str, query: Via, body: dict[str, Any]) -> Entered:
         """Ask to be let in."""
         room_id, via = await self._find(room_id_or_alias, query.servers)
         content = {**await self.invites.profile(caller.user_id), **_content(body)}
         return Entered(await self.knocks.knock(caller.user_id, room_id, via, content))
 
-    @post("/_matrix/client/v3/rooms/{room_id}/invite", limit="invite")
+    @post("/_matrix/client/v3/rooms/{room_id}/invite", limit="invite", suspended=False)
     async def invite(self, caller: Caller, room_id: RoomID, body: Invited) -> None:
         """Invite somebody."""
         if body.user_id is None:
@@ -111,7 +113,7 @@ class Membership:
         content = {} if body.reason is None else {"reason": body.reason}
         await self.invites.invite(caller.user_id, room_id, _user(body.user_id), content)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/leave")
+    @post("/_matrix/client/v3/rooms/{room_id}/leave", guests=True)
     async def leave(self, caller: Caller, room_id: RoomID, body: dict[str, Any]) -> None:
         """Leave, reject an invite, withdraw a knock."""
         await self.leaves.leave(caller.user_id, room_id, _content(body))
@@ -121,17 +123,17 @@ class Membership:
         """Take a room that one has left off the list."""
         await self.leaves.forget(caller.user_id, room_id)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/kick")
+    @post("/_matrix/client/v3/rooms/{room_id}/kick", suspended=False)
     async def kick(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Send somebody out."""
         await self.leaves.kick(caller.user_id, room_id, _user(body.user_id), body.content)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/ban")
+    @post("/_matrix/client/v3/rooms/{room_id}/ban", suspended=False)
     async def ban(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Keep somebody out."""
         await self.leaves.ban(caller.user_id, room_id, _user(body.user_id), body.content)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/unban")
+    @post("/_matrix/client/v3/rooms/{room_id}/unban", suspended=False)
     async def unban(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Let somebody come back."""
         await self.leaves.unban(caller.user_id, room_id, _user(body.user_id), body.content)

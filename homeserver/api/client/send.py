@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from homeserver.directory.aliases import Aliases
-from homeserver.errors import InvalidParam
+from homeserver.errors import GuestAccess, InvalidParam
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.membership.invites import Invites
@@ -44,11 +44,13 @@ class Sending:
     invites: Invites
     aliases: Aliases
 
-    @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024)
+    @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024, suspended=False, guests=True)
     async def send(
         self, caller: Caller, room_id: RoomID, event_type: str, txn_id: str, query: Massaged, body: dict[str, Any]
     ) -> Sent:
         """Send a message event.  The same transaction of the same device is one event."""
+        if caller.is_guest and event_type != "m.room.message":
+            raise GuestAccess()
         draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query))
         if event_type == "m.room.redaction":
             return await self._redact(draft, room_id, body.get("redacts"), Sender(device(caller), txn_id))
@@ -59,6 +61,7 @@ class Sending:
         "/_matrix/client/v3/rooms/{room_id}/state/{event_type}",
         limit="message",
         max_body=96 * 1024,
+        suspended=False,
     )
     async def set_state(
         self, caller: Caller, room_id: RoomID, event_type: str, query: Massaged, body: dict[str, Any], state_key: str = ""
