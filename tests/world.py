@@ -142,6 +142,8 @@ class Network:
         database = databases.fresh(self.engine, self.reactor)
         given = Given(database, Wire(self, parsed), self.clock, identity, at_once, self.post)
         home = self.servers[name] = Home(build(settings, self.reactor, given), self)
+        home.server.arrivals.inbox.start()
+        home.server.federation.outbox.start()
         return home
 
     async def passes(self, seconds: float) -> None:

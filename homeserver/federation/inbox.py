@@ -92,7 +92,7 @@ class Inbox:
         content = _body(body)
         await self._take_edus(origin, content.edus)
         reads = await self._database.read(_examine, origin, content.pdus)
-        answer = orjson.dumps({"pdus": {read.event_id: {} if read.error is None else {"error": read.error} for read in reads}})
+        answer = orjson.dumps({"pdus": {str(read.event_id): {} if read.error is None else {"error": read.error} for read in reads}})
         now = self._clock.now()
         batch = [Waiting(0, r.event.room_id, r.event_id, origin, r.event.pdu, now) for r in reads if r.event is not None]
         await self._database.write(_keep, origin, txn_id, answer, batch, now)

@@ -1,0 +1,204 @@
+"""Events between whole servers: what one says, the others hear, whatever was broken meanwhile."""
+
+from typing import Any
+
+import orjson
+
+from tests.world import Client, Home, Network, good, story
+
+
+async def settled(network: Network) -> None:
+    """Return when no server has anything to send or to take in."""
+    for _ in range(3):
+        for home in network.servers.values():
+            await home.server.federation.outbox.idle()
+        for home in network.servers.values():
+            await home.server.arrivals.inbox.idle()
+
+
+async def shared_room(alice: Client, *others: Client, version: str | None = None) -> str:
+    """A public room of alice's with the others in it."""
+    body = {"preset": "public_chat"} | ({"room_version": version} if version else {})
+    room = good(await alice.post("/createRoom", body))["room_id"]
+    for other in others:
+        good(await other.post(f"/join/{room}", {}, server_name=[alice.home.name]))
+        await settled(alice.home.network)
+    return room
+
+
+async def says(who: Client, room: str, text: str) -> str:
+    """A message; its id."""
+    body = {"msgtype": "m.text", "body": text}
+    return good(await who.put(f"/rooms/{room}/send/m.room.message/{text.replace(' ', '_')}", body))["event_id"]
+
+
+async def heard(who: Client, room: str, limit: int = 200) -> list[str]:
+    """The messages that `who` can read, the oldest first."""
+    chunk = good(await who.get(f"/rooms/{room}/messages", dir="b", limit=limit))["chunk"]
+    return [event["content"].get("body") for event in reversed(chunk) if event["type"] == "m.room.message"]
+
+
+async def joined(who: Client, room: str) -> set[str]:
+    return set(good(await who.get(f"/rooms/{room}/joined_members"))["joined"])
+
+
+@story
+async def test_what_one_says_the_others_hear(network: Network) -> None:
+    a, b, c = network.server("a"), network.server("b"), network.server("c")
+    alice, bob, carol = await a.user("alice"), await b.user("bob"), await c.user("carol")
+    room = await shared_room(alice, bob, carol)
+    for number, who in enumerate([alice, bob, carol, alice]):
+        await says(who, room, f"message {number}")
+        await settled(network)
+    for who in (alice, bob, carol):
+        assert await heard(who, room) == [f"message {number}" for number in range(4)]
+        assert await joined(who, room) == {alice.user_id, bob.user_id, carol.user_id}
+
+
+@story
+async def test_one_message_is_one_request_to_each_server(network: Network) -> None:
+    a, b, c = network.server("a"), network.server("b"), network.server("c")
+    alice, bob, carol = await a.user("alice"), await b.user("bob"), await c.user("carol")
+    room = await shared_room(alice, bob, carol, await b.user("bert"))
+    network.log.clear()
+    await says(alice, room, "hello")
+    await settled(network)
+    assert sorted((source, to) for source, to, _, _ in network.log) == [("a", "b"), ("a", "c")]
+
+
+@story
+async def test_what_was_missed_comes_when_the_server_is_back(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    network.down.add("b")
+    for number in range(10):
+        await says(alice, room, f"message {number}")
+        await network.passes(60)
+    network.log.clear()
+    network.down.clear()
+    await network.passes(1000)
+    await settled(network)
+    assert await heard(bob, room) == [f"message {number}" for number in range(10)]
+    assert sum("/send/" in path for _, _, _, path in network.log) <= 3
+
+
+@story
+async def test_a_server_that_speaks_is_given_at_once_what_it_missed(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    network.down.add("b")
+    for number in range(8):
+        await says(alice, room, f"message {number}")
+        await network.passes(3600)
+    network.down.clear()
+    await says(bob, room, "I am back")
+    await settled(network)
+    assert (await heard(bob, room))[-8:] == [f"message {number}" for number in range(8)]
+    assert set(await heard(alice, room)) == set(await heard(bob, room))
+
+
+@story
+async def test_of_very_much_only_the_end_is_sent_and_the_rest_is_asked_for(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    network.down.add("b")
+    for number in range(70):
+        await says(alice, room, f"message {number}")
+    await settled(network)
+    network.down.clear()
+    network.log.clear()
+    await network.passes(100)
+    await settled(network)
+    assert (await heard(bob, room))[-1] == "message 69"
+    sent = [path for source, _, _, path in network.log if source == "a" and "/send/" in path]
+    assert len(sent) == 1
+    assert await heard(bob, room) == [f"message {number}" for number in range(70)]
+
+
+@story
+async def test_both_sides_of_a_partition_agree_afterwards(network: Network) -> None:
+    a, b, c = network.server("a"), network.server("b"), network.server("c")
+    alice, bob, carol = await a.user("alice"), await b.user("bob"), await c.user("carol")
+    room = await shared_room(alice, bob, carol)
+    network.down.add("b")
+    await says(alice, room, "one")
+    good(await alice.put(f"/rooms/{room}/state/m.room.topic", {"topic": "a"}))
+    await says(bob, room, "two")
+    await says(bob, room, "three")
+    await settled(network)
+    network.down.clear()
+    await network.passes(4000)
+    await settled(network)
+    expected = {"one", "two", "three"}
+    for who in (alice, bob, carol):
+        assert set(await heard(who, room)) == expected
+        assert good(await who.get(f"/rooms/{room}/state/m.room.topic"))["topic"] == "a"
+    await says(carol, room, "all together")
+    await settled(network)
+    heads = [await home.server.database.read(_heads, room) for home in (a, b, c)]
+    assert heads[0] == heads[1] == heads[2] and len(heads[0]) == 1
+
+
+def _heads(txn: Any, room: str) -> set[str]:
+    return {head[1] for head in orjson.loads(bytes(txn.value("SELECT heads FROM rooms WHERE room_id = :room", room=room)))}
+
+
+@story
+async def test_an_invite_that_is_taken_back_is_gone(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = good(await alice.post("/createRoom", {"preset": "private_chat", "invite": [bob.user_id]}))["room_id"]
+    await settled(network)
+    assert room in good(await bob.get("/sync"))["rooms"]["invite"]
+    good(await alice.post(f"/rooms/{room}/kick", {"user_id": bob.user_id}))
+    await settled(network)
+    assert room not in good(await bob.get("/sync")).get("rooms", {}).get("invite", {})
+
+
+@story
+async def test_a_denied_server_is_not_heard_any_more(network: Network) -> None:
+    a, b, c = network.server("a"), network.server("b"), network.server("c")
+    alice, bob, carol = await a.user("alice"), await b.user("bob"), await c.user("carol")
+    room = await shared_room(alice, bob, carol)
+    good(await alice.put(f"/rooms/{room}/state/m.room.server_acl", {"allow": ["*"], "deny": ["b"]}))
+    await settled(network)
+    await says(bob, room, "let me in")
+    await settled(network)
+    assert await heard(alice, room) == [] and await heard(carol, room) == []
+
+
+@story
+async def test_a_message_from_device_to_device_waits_for_its_server(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob", "PHONE")
+    network.down.add("b")
+    body = {"messages": {bob.user_id: {"PHONE": {"secret": 1}}}}
+    good(await alice.put("/sendToDevice/m.test/1", body))
+    await settled(network)
+    await network.passes(3600)
+    network.down.clear()
+    await network.passes(7 * 3600)
+    await settled(network)
+    events = good(await bob.get("/sync"))["to_device"]["events"]
+    assert [(event["sender"], event["content"]) for event in events] == [(alice.user_id, {"secret": 1})]
+
+
+@story
+async def test_typing_is_told_and_not_kept_for_who_is_away(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    good(await alice.put(f"/rooms/{room}/typing/{alice.user_id}", {"typing": True, "timeout": 10000}))
+    await settled(network)
+    ephemeral = good(await bob.get("/sync"))["rooms"]["join"][room]["ephemeral"]["events"]
+    assert [event["content"] for event in ephemeral if event["type"] == "m.typing"] == [{"user_ids": [alice.user_id]}]
+
+
+def restarted(home: Home) -> Home:
+    """The same server after a crash: same database, nothing in memory."""
+    network = home.network
+    again = network.server(home.name, data=home.server.database)
+    return again
