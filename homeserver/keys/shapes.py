@@ -79,8 +79,8 @@ def device_keys(value: Mapping[str, Any], user_id: str, device_id: str) -> bytes
 
 def one_time_key(name: str, value: Any, what: str = "one_time_keys") -> Key:
     """A one-time or fallback key under its name `algorithm:key_id`; raises a refusal."""
-    algorithm, colon, key_id = name.partition(":")
-    if not (algorithm and colon and key_id) or len(name.encode("utf-8", "surrogatepass")) > MAX_ID:
+    algorithm, colon, key_id = identifier(name, what).partition(":")
+    if not (algorithm and colon and key_id):
         raise BadJSON(f"{what}: expected names of the form algorithm:key_id")
     if isinstance(value, dict):
         if not isinstance(value.get("key"), str):
