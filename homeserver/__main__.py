@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from homeserver import __version__, folder, reference
+from homeserver.clock import Clock
 from homeserver.commanding import CommandFailed, command
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import ServerName
@@ -23,6 +24,7 @@ from homeserver.running import CannotStart, begin_log, run
 from homeserver.server import Server
 from homeserver.settings import BadSettings, Settings, load
 from homeserver.units import Duration
+from homeserver.web.listening import BadCertificate, Certificate
 from homeserver.workers import Share, Workers
 
 Args = argparse.Namespace
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         act: Callable[[Args], None] = args.act
         act(args)
-    except (BadSettings, BadKeyFile, CannotStart, CommandFailed) as error:
+    except (BadSettings, BadKeyFile, BadCertificate, CannotStart, CommandFailed) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -211,6 +213,9 @@ def _worker(args: Args) -> None:
 def _check(args: Args) -> None:
     settings = load(args.file)
     identity = read_identity(settings.server_name, settings.signing_key_file)
+    for listener in settings.listeners:
+        if listener.tls_certificate is not None and listener.tls_key is not None:
+            Certificate(listener.tls_certificate, listener.tls_key, Clock(reactor))
     print(f"{args.file} is right: {settings.server_name}, signs with {identity.key.id}")
 
 

@@ -17,12 +17,14 @@ from homeserver.periodic import Periodic
 from homeserver.server import Server, build
 from homeserver.settings import BadSettings, Settings
 from homeserver.storage.database import DatabaseError, Unavailable
+from homeserver.storage.migrations import SchemaError
+from homeserver.web.listening import BadCertificate
 from homeserver.workers import Share
 
 log = Logger()
 
 # What stops a start, and is the operator's to mend: told in one line, without a trace.
-EXPECTED = (BadSettings, BadKeyFile, Unavailable, DatabaseError, CannotListenError, OSError)
+EXPECTED = (BadCertificate, SchemaError, BadSettings, BadKeyFile, Unavailable, DatabaseError, CannotListenError, OSError)
 
 COMMAND_SOCKET = "command.sock"
 LONGEST_SOCKET_PATH = 100

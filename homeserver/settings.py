@@ -72,6 +72,8 @@ class Web:
     """A request line and its headers must have arrived after this time; a body gets as long, and a second more for every 4 KiB."""
     stall_timeout: Duration = Duration.parse("2m")
     """A client that takes nothing of its answer for so long is disconnected."""
+    access_log: bool = False
+    """Whether each request is told in the log: verb, path without its query, status, time and address."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,12 @@
 
 import json
 import signal
+import ssl
 import stat
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests import certificates
 from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -109,3 +112,33 @@ def test_what_prevents_a_start_is_a_sentence(tmp_path: Path) -> None:
         for other in ("a", "b"):
             refused = homeserver("start", tmp_path / other, "--port", str(port))
             assert refused.returncode == 1 and "Traceback" not in refused.stderr, refused.stderr
+
+
+def test_listeners_plain_and_with_tls_offer_what_they_are_told(tmp_path: Path) -> None:
+    good("init", tmp_path, "--server-name", "localhost")
+    file, plain, secure = tmp_path / "homeserver.yaml", free_port(), free_port()
+    certificates.write(tmp_path, "localhost")
+    tls = f"- {{port: {secure}, tls_certificate: certificate.pem, tls_key: key.pem, resources: [federation, metrics]}}"
+    listeners = f"listeners:\n- {{port: {plain}, resources: [client]}}\n{tls}"
+    file.write_text("\n".join(listeners if line.startswith("listeners") else line for line in file.read_text().splitlines()))
+    with running("run", file):
+        assert ask(plain, "/_matrix/client/versions") and status(f"http://127.0.0.1:{plain}/_matrix/key/v2/server") == 404
+        assert status(f"https://localhost:{secure}/_matrix/key/v2/server") == 200
+        assert status(f"https://localhost:{secure}/_homeserver/metrics") == 200
+        assert status(f"https://localhost:{secure}/_matrix/client/versions") == 404
+        assert status(f"https://localhost:{secure}/health") == 200
+    file.write_text(file.read_text().replace("key.pem", "certificate.pem"))
+    for command in ("run", "check-config"):
+        wrong = homeserver(command, file)
+        assert wrong.returncode == 1 and "cannot be used for TLS" in wrong.stderr and "Traceback" not in wrong.stderr, wrong.stderr
+
+
+def status(url: str) -> int:
+    """The status of an answer, whatever its certificate."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=20, context=trusting) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

@@ -23,13 +23,23 @@ CERTIFICATE_CHECK_SECONDS = 60
 BACKLOG = 1024
 
 
+class BadCertificate(Exception):
+    """A certificate or a key that cannot be used, and why."""
+
+
 class Certificate:
-    """A certificate and its key on disk, read again when the files change: a renewal needs no restart."""
+    """A certificate and its key on disk, read again when the files change: a renewal needs no restart.
+
+    Raises `BadCertificate` when they cannot be used at first.
+    """
 
     def __init__(self, certificate: Path, key: Path, clock: Clock) -> None:
         self._files, self._clock = (certificate, key), clock
-        self._checked, self._stamp = clock.now(), self._stamps()
-        self._context = self._load()
+        try:
+            self._checked, self._stamp = clock.now(), self._stamps()
+            self._context = self._load()
+        except (OSError, SSL.Error) as error:
+            raise BadCertificate(f"{certificate} with the key {key} cannot be used for TLS: {error}") from None
 
     def getContext(self) -> SSL.Context:
         """The TLS context for a new connection."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
@@ -27,6 +28,8 @@ from homeserver.web.types import Request, Response
 # How long a client that was refused while it is still sending may go on: closed at once, it would see a reset and never the answer.
 LINGER_SECONDS = 5.0
 SLOWEST_BYTES_PER_SECOND = 4096
+
+log = Logger()
 
 Parser: Any = http.HTTPChannel  # has no types
 
@@ -165,7 +168,14 @@ class Site(ServerFactory):
 
     async def respond(self, request: Request) -> Response:
         """The answer to `request`."""
-        return await self.router.respond(request)
+        if not self.web.access_log:
+            return await self.router.respond(request)
+        began = self.clock.now()
+        response = await self.router.respond(request)
+        # The query may hold an access token.
+        facts = {"method": request.method, "path": request.path, "status": response.status, "ip": request.ip}
+        log.info("{method} {path} {status} in {ms} ms for {ip}", ms=self.clock.now() - began, **facts)
+        return response
 
     def client_ip(self, peer: str, forwarded_for: str) -> str:
         """Whose address a request of `peer` really comes from."""
