@@ -12,3 +12,10 @@ CREATE TABLE writers (
     holder TEXT NOT NULL,
     until BIGINT NOT NULL
 );
+
+-- Work that one process does for all: who does it, until when on the database's clock (ms).
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until BIGINT NOT NULL
+);

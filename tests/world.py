@@ -33,11 +33,12 @@ from homeserver.clock import Clock
 from homeserver.composition.ground import Given
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.signing import Key
-from homeserver.federation.failures import Nonsense, Unreachable
+from homeserver.federation.failures import Nonsense, TimedOut, Unreachable
 from homeserver.federation.transport import Answer, Outgoing, Stream
 from homeserver.identity import Identity
 from homeserver.server import Server, build
 from homeserver.settings import Federation, Media, Passwords, RateLimits, Registration, Settings, Size
+from homeserver.storage.database import Database
 from homeserver.web.types import Request, Response
 from homeserver.web.uploads import BodyStream
 from tests import databases
@@ -122,6 +123,8 @@ class Network:
     reactor: StillClock = field(default_factory=StillClock)
     servers: dict[str, "Home"] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    """Hosts that take every request and never answer."""
     pages: dict[str, Page] = field(default_factory=dict)
     post: Post | None = None
     """Who takes the mail of servers made from now on."""
@@ -136,11 +139,17 @@ class Network:
 
     def server(self, name: str, **changes: Any) -> "Home":
         """A new server, `changes` being changes to its settings."""
-        parsed = ServerName.parse(name)
-        settings = replace(SETTINGS, server_name=parsed, **changes)
-        identity = Identity(parsed, Key.of_seed("ed25519:a_test", name.encode().ljust(32, b"-")[:32]))
-        database = databases.fresh(self.engine, self.reactor)
-        given = Given(database, Wire(self, parsed), self.clock, identity, at_once, self.post)
+        settings = replace(SETTINGS, server_name=ServerName.parse(name), **changes)
+        return self._build(settings, databases.fresh(self.engine, self.reactor))
+
+    def restart(self, home: "Home") -> "Home":
+        """The server anew, with its database and nothing in memory.  Stop the old one first, or let it crash."""
+        return self._build(home.server.settings, home.server.database)
+
+    def _build(self, settings: Settings, database: Database) -> "Home":
+        name = settings.server_name
+        identity = Identity(name, Key.of_seed("ed25519:a_test", name.encode().ljust(32, b"-")[:32]))
+        given = Given(database, Wire(self, name), self.clock, identity, at_once, self.post)
         home = self.servers[name] = Home(build(settings, self.reactor, given), self)
         home.server.arrivals.inbox.start()
         home.server.federation.outbox.start()
@@ -190,6 +199,9 @@ class Wire:
             answer = await page(outgoing)
             return Stream(answer.status, answer.headers, _pieces(answer.body))
         network.log.append((self.name, outgoing.destination, outgoing.method, outgoing.path))
+        if outgoing.destination in network.silent:
+            await network.clock.sleep(outgoing.timeout)
+            raise TimedOut(outgoing.destination, f"no answer within {outgoing.timeout} s")
         other = network.servers.get(outgoing.destination)
         if other is None or network.down & {self.name, outgoing.destination}:
             raise Unreachable(outgoing.destination, "is down")

@@ -64,7 +64,7 @@ class Aliases:
 
     def _create(self, txn: Transaction, alias: RoomAlias, room_id: RoomID, user: UserID, now: int) -> None:
         if not members.is_joined(txn, room_id, user):
-            raise Forbidden(f"{user} is not in room {room_id}")
+            raise Forbidden(f"{user} is not in this room")
         if not directory.add_alias(txn, alias, room_id, user, now):
             raise Refused(409, "M_UNKNOWN", f"The alias {alias} is taken")
 

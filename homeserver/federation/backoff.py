@@ -46,9 +46,13 @@ class Backoff:
     async def standing(self, server: str) -> Standing:
         """How `server` has behaved lately."""
         if self._read_ms + REREAD_MS <= self._clock.now():
-            self._read_ms = self._clock.now()
-            self._failing = await self._database.read(destinations.failing)
+            await self.reread()
         return self._failing.get(server, Standing())
+
+    async def reread(self) -> None:
+        """Learn what other processes found out."""
+        self._read_ms = self._clock.now()
+        self._failing = await self._database.read(destinations.failing)
 
     def is_failing(self, server: str) -> bool:
         """Whether `server` could not be reached the last time, as far as this process knows."""

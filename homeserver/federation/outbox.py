@@ -23,7 +23,7 @@ from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.missed import missed, page
 from homeserver.federation.parcels import MOST_EDUS, MOST_PDUS, Item, content, halves, loaded
 from homeserver.federation.peers import Peers
-from homeserver.storage import destinations, outgoing
+from homeserver.storage import destinations, leases, outgoing
 from homeserver.storage.database import Database, DatabaseError, Token
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ AT_ONCE = 100  # transactions under way
 MOST_QUEUED = 200  # events in memory for one server; more, and it is owed them
 MOST_VOLATILE = 300  # EDUs in memory for one server; the oldest are forgotten
 TICK_SECONDS = 5.0
+LEASE_MS = 30_000
 DUE_AT_ONCE = 500
 POISONED = (400, 413)  # the answers that may be about one item, and not about us
 
@@ -69,7 +70,7 @@ class Outbox:
         self._fanned = self._stored = Token()
         self._turns = Turns(AT_ONCE)
         self._loop: Deferred[None] | None = None
-        self._stopped = False
+        self._stopped = self._leads = False
         backoff.when_back(self._returned)
 
     # --- what others call --------------------------------------------------------------------------------
@@ -100,7 +101,9 @@ class Outbox:
             for destination in tuple(self._destinations.values()):
                 if destination.work is not None:
                     destination.work.cancel()
-            await self._store_progress()
+            if self._leads:
+                await self._store_progress()
+                await self._database.write(leases.leave, "outbox", self._run_id)
 
     async def idle(self) -> None:
         """Return when nothing is being sent any more; what a server that is down is owed does not count."""
@@ -113,17 +116,29 @@ class Outbox:
 
     async def _watch(self) -> None:
         with self._database.wakeups.watch(["outbox"]) as watch:
-            await self._resume()
             due = 0.0
             while not self._stopped:
                 try:
-                    await self._fan_out()
                     if self._clock.now() >= due:
                         due = self._clock.now() + TICK_SECONDS * 1000
+                        await self._lead()
                         await self._tick()
+                    await self._fan_out()
                 except DatabaseError:
                     log.exception("reading what is to be sent failed")
                 await watch.wait(TICK_SECONDS)
+
+    async def _lead(self) -> None:
+        """One process sends what must arrive, for all of them; each sends its own volatile EDUs."""
+        led, self._leads = self._leads, await self._database.write(leases.hold, "outbox", self._run_id, LEASE_MS)
+        if self._leads and not led:
+            await self._resume()
+        elif led and not self._leads:
+            self._owed.clear()
+            for destination in self._destinations.values():
+                destination.events.clear()
+        elif self._database.engine != "sqlite":
+            await self._backoff.reread()
 
     async def _resume(self) -> None:
         progress = await self._database.read(destinations.progress)
@@ -141,7 +156,7 @@ class Outbox:
 
     async def _fan(self) -> None:
         before, upto = self._fanned, self._database.now()
-        if before.reaches(upto):
+        if before.reaches(upto) or not self._leads:
             return
         for low, high in before.ranges(upto):
             while low < high:
@@ -325,10 +340,12 @@ class Outbox:
 
     def _returned(self, server: str) -> None:
         """A server that was down has shown a sign of life."""
-        if self._loop is not None and not self._stopped:
+        if self._leads and not self._stopped:
             self._look_for_edus(server)
 
     async def _tick(self) -> None:
+        if not self._leads:
+            return
         for server in await self._database.read(destinations.due, self._clock.now(), DUE_AT_ONCE):
             self._look_for_edus(server)
         await self._store_progress()

@@ -41,7 +41,7 @@ def room_for(txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
     room = visibility.find(txn, room_id, origin)
     acl.require(txn, room, origin)
     if not rooms.shares(txn, room_id, origin):
-        raise Forbidden(f"{origin} is not in room {room_id}")
+        raise Forbidden(f"{origin} is not in this room")
     return room
 
 

@@ -115,7 +115,7 @@ class Leaves:
 
     def _target(self, txn: Transaction, room_id: RoomID, actor: UserID, target: UserID) -> str | None:
         if not members.is_joined(txn, room_id, actor):
-            raise Forbidden(f"{actor} is not in room {room_id}")
+            raise Forbidden(f"{actor} is not in this room")
         member = members.get(txn, room_id, target)
         return member.membership if member is not None else None
 

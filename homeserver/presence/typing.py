@@ -87,7 +87,7 @@ class Typing:
 
     def _servers(self, txn: Transaction, room_id: RoomID, user: UserID) -> list[ServerName]:
         if not members.is_joined(txn, room_id, user):
-            raise Forbidden(f"{user} is not in room {room_id}")
+            raise Forbidden(f"{user} is not in this room")
         return [server for server in rooms.joined_servers(txn, room_id) if server != self._name]
 
     def _begin(self, user: str, room_id: str, seconds: float, servers: list[ServerName]) -> None:

@@ -34,7 +34,7 @@ def window(txn: Transaction, room_id: str, user: UserID) -> Window:
             return Window(room_id, last.state_after, member)
     if room is not None and not room.departed and visibility.world_readable(txn, room):
         return Window(room_id, None, member)
-    raise Forbidden(f"{user} is not in room {room_id}")
+    raise Forbidden(f"{user} is not in this room")
 
 
 def event_at(txn: Transaction, view: Window, key: Key) -> Stored:

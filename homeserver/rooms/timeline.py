@@ -175,7 +175,7 @@ class Timeline:
         room = rooms.lock(txn, room_id)
         # One sentence for a room that is unknown, departed, or not the sender's: nobody learns which.
         if room is None or room.departed:
-            raise Forbidden(f"{draft.sender} is not in room {room_id}")
+            raise Forbidden(f"{draft.sender} is not in this room")
         return room
 
     def append(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[Room, Stored]:
@@ -246,7 +246,7 @@ class Timeline:
     def _prepare(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> Event:
         room = rooms.get(txn, room_id)
         if room is None or room.departed:
-            raise Forbidden(f"{draft.sender} is not in room {room_id}")
+            raise Forbidden(f"{draft.sender} is not in this room")
         return self._complete(txn, room, draft, now)
 
     async def template(self, room_id: str, draft: Draft) -> dict[str, Any]:
@@ -256,7 +256,7 @@ class Timeline:
     def _template(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> dict[str, Any]:
         room = rooms.get(txn, room_id)
         if room is None or room.departed:
-            raise NotFound(f"This server is not in room {room_id}")
+            raise NotFound(f"This server is not in this room")
         data, view = self._fill(txn, room, draft, now)
         rules.check(events_core.read(room.version, {**data, "signatures": {}}), view)
         return data

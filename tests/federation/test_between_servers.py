@@ -1,9 +1,15 @@
 """Events between whole servers: what one says, the others hear, whatever was broken meanwhile."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import pytest
 
+from homeserver.events import canonical
+from homeserver.federation.failures import Answered
+from homeserver.storage import events
+from homeserver.web.types import Request, Response
 from tests.world import Client, Home, Network, good, story
 
 
@@ -197,8 +203,150 @@ async def test_typing_is_told_and_not_kept_for_who_is_away(network: Network) -> 
     assert [event["content"] for event in ephemeral if event["type"] == "m.typing"] == [{"user_ids": [alice.user_id]}]
 
 
-def restarted(home: Home) -> Home:
-    """The same server after a crash: same database, nothing in memory."""
-    network = home.network
-    again = network.server(home.name, data=home.server.database)
-    return again
+# --- crashes, and servers that are not like ours ---------------------------------------------------------
+
+
+def crash(home: Home) -> None:
+    """Nothing is done any more, and nothing is put in order."""
+    outbox, inbox = home.server.federation.outbox, home.server.arrivals.inbox
+    outbox._stopped = inbox._stopped = True
+    assert outbox._loop is not None
+    outbox._loop.cancel()
+
+
+@story
+async def test_what_was_not_sent_before_a_crash_is_sent_after_it(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    await network.passes(10)
+    network.latency = 1
+    for number in range(3):
+        await says(alice, room, f"message {number}")
+    crash(a)
+    network.latency = 0
+    assert await heard(bob, room) == []
+    network.restart(a)
+    await settled(network)
+    assert await heard(bob, room) == [f"message {number}" for number in range(3)]
+
+
+@story
+async def test_what_a_server_was_owed_before_a_restart_it_is_given_after_it(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    network.down.add("b")
+    await says(alice, room, "before")
+    await network.passes(100)
+    await a.server.federation.outbox.stop()
+    network.restart(a)
+    await network.passes(100)
+    network.down.clear()
+    await network.passes(1000)
+    await settled(network)
+    assert await heard(bob, room) == ["before"]
+
+
+@story
+async def test_what_was_answered_for_before_a_crash_is_taken_in_after_it(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    b.server.arrivals.inbox._stopped = True  # transactions are answered, and then nothing happens
+    await says(alice, room, "hello")
+    await a.server.federation.outbox.idle()
+    assert await heard(bob, room) == []
+    crash(b)
+    network.down.add("a")
+    network.restart(b)
+    await settled(network)
+    assert await heard(bob, room) == ["hello"]
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """A server in front of another, that refuses transactions with some text in them."""
+
+    home: Home
+    text: bytes
+    status: int
+    server: Any = None
+
+    async def respond(self, request: Request) -> Response:
+        if "/send/" in request.path and self.text in request.body:
+            return Response(self.status, {}, b'{"errcode": "M_BAD_JSON", "error": "I do not like it"}')
+        return await self.home.respond(request)
+
+
+@story
+async def test_one_poisoned_event_is_set_aside_and_the_others_arrive(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    network.servers["b"] = Refusing(b, b"poison", 400)  # type: ignore[assignment]
+    network.latency = 1
+    for number in range(20):
+        await says(alice, room, "poison" if number == 13 else f"message {number}")
+    network.latency = 0
+    await a.server.federation.outbox.idle()
+    await b.server.arrivals.inbox.idle()
+    assert set(await heard(bob, room)) >= {f"message {number}" for number in range(20) if number != 13}
+    aside = await a.server.database.read(lambda txn: txn.all("SELECT server, reason FROM set_aside"))
+    assert [server for server, _ in aside] == ["b"] and "I do not like it" in aside[0][1]
+
+
+@story
+async def test_a_server_that_refuses_everything_costs_no_event(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    for status in (400, 403, 500):
+        network.servers["b"] = Refusing(b, b"", status)  # type: ignore[assignment]
+        network.log.clear()
+        await says(alice, room, f"while {status}")
+        await a.server.federation.outbox.idle()
+        await network.passes(600)
+        assert len(network.log) < 20
+    network.servers["b"] = b
+    await network.passes(4000)
+    await settled(network)
+    assert await heard(bob, room) == ["while 400", "while 403", "while 500"]
+
+
+@story
+async def test_the_same_transaction_has_the_same_answer_and_is_taken_once(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    peers = a.server.federation.peers
+    event_id = await says(alice, room, "hello")
+    await settled(network)
+    stored = await a.server.database.read(events.get, room, event_id)
+    assert stored is not None
+    body = canonical.encode({"origin": "a", "origin_server_ts": 1, "pdus": [stored.event.data], "edus": []})
+    first = await peers.send_transaction(b.name, "x1", body)
+    assert first.pdus == {event_id: {}}
+    again = await peers.send_transaction(b.name, "x1", canonical.encode({"pdus": [], "edus": []}))
+    assert again.pdus == first.pdus
+    await settled(network)
+    assert await heard(bob, room) == ["hello"]
+
+
+@story
+async def test_of_each_event_the_answer_says_what_is_wrong_with_it(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    good_id = await says(alice, room, "hello")
+    stored = await a.server.database.read(events.get, room, good_id)
+    assert stored is not None
+    data = stored.event.data
+    bad = [{**data, "depth": "deep"}, {**data, "room_id": "!unknown"}, {"nothing": 1}, 5, {**data, "origin_server_ts": 10**17}]
+    body = canonical.encode({"pdus": [*bad, data], "edus": [7, {"edu_type": 5}, {"edu_type": "x.unknown", "content": {}}]}, strict=False)
+    answer = await a.server.federation.peers.send_transaction(b.name, "x1", body)
+    assert answer.pdus[good_id] == {}
+    assert all("error" in result for event_id, result in answer.pdus.items() if event_id != good_id) and len(answer.pdus) >= 2
+    with pytest.raises(Answered) as refused:
+        await a.server.federation.peers.send_transaction(b.name, "x2", canonical.encode({"pdus": [data] * 51}))
+    assert refused.value.status == 400

@@ -86,7 +86,7 @@ class RoomState:
 
     def _joined_members(self, txn: Transaction, room_id: RoomID, user: UserID) -> dict[str, dict[str, str | None]]:
         if not members.is_joined(txn, room_id, user):
-            raise Forbidden(f"{user} is not in room {room_id}")
+            raise Forbidden(f"{user} is not in this room")
         return {
             member.user_id: {"display_name": member.display_name, "avatar_url": member.avatar_url}
             for member in members.of_room(txn, room_id, ["join"])
