@@ -10,6 +10,7 @@ from typing import Any
 
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.federation.deferring import Shared, every
+from homeserver.federation.failures import Answered
 from homeserver.identity import Identity
 from homeserver.keys import following, published
 from homeserver.keys.elsewhere import Elsewhere, Failures, by_server
@@ -86,7 +87,11 @@ class Queries:
     async def _list(self, server: ServerName, user: str, generation: int | None, timeout: float) -> dict[str, following.Read]:
         # An answer that was on its way when an update came in is not the answer to a question asked after the update.
         key = (server, user, generation)
-        answer = await self._shared.do(key, lambda: self.elsewhere.peers.user_devices(server, user, timeout))
+        try:
+            answer = await self._shared.do(key, lambda: self.elsewhere.peers.user_devices(server, user, timeout))
+        except Answered:
+            # One user whose list is refused is no reason to do without those of all others there.
+            return await self._query(server, {user: ()}, timeout)
         return {user: following.read_list(user, answer)}
 
     async def _query(self, server: ServerName, users: Mapping[str, Sequence[str]], timeout: float) -> dict[str, following.Read]:

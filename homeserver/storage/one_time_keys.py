@@ -1,6 +1,6 @@
 """One-time and fallback keys of local devices: stored, counted, handed out once.  Knows no federation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from homeserver.storage.database import Transaction
@@ -138,23 +138,6 @@ def unused_fallback_types(txn: Transaction, user_id: str, device_id: str) -> lis
         user=user_id, device=device_id,
     )  # fmt: skip
     return [algorithm for (algorithm,) in rows]
-
-
-def counts_of_devices(txn: Transaction, devices: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, int]]]:
-    """`counts` of several devices at once: user -> device -> algorithm -> number (application services ask so)."""
-    result: dict[str, dict[str, dict[str, int]]] = {
-        user: {device: {"signed_curve25519": 0} for device in wanted} for user, wanted in devices.items()
-    }
-    if result:
-        rows = txn.all(
-            "SELECT user_id, device_id, algorithm, COUNT(*) FROM one_time_keys WHERE user_id IN :users AND claimed = 0"
-            " GROUP BY user_id, device_id, algorithm",
-            users=list(result),
-        )
-        for user, device, algorithm, count in rows:
-            if device in result[user]:
-                result[user][device][algorithm] = count
-    return result
 
 
 def remove(txn: Transaction, user_id: str, device_ids: list[str]) -> None:

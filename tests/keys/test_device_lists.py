@@ -3,6 +3,8 @@
 import pytest
 
 from homeserver.errors import Refused
+from homeserver.events.identifiers import ServerName
+from homeserver.federation.failures import Answered
 from homeserver.keys import uploads
 from homeserver.storage import members
 from tests.keys.town import Town
@@ -294,6 +296,30 @@ def test_what_was_read_while_an_update_came_in_is_not_kept(town: Town) -> None:
     object.__setattr__(bob.house.queries.elsewhere, "peers", old)
     assert bob.queries(alice)[0]["device_keys"][alice.user_id]["PHONE"]["keys"] == alice.identity("PHONE", 9)["keys"]
     assert town.asked == [("a", "devices")] * 2
+
+
+def test_one_list_that_is_refused_does_not_hide_the_others(town: Town) -> None:
+    house = town.server("a")
+    alice, ghost = house.person("alice", "PHONE"), house.person("ghost")
+    bob = town.server("b").person("bob", "LAPTOP")
+    alice.publishes("PHONE")
+    town.room(ROOM, bob, alice, ghost)
+    old = bob.house.queries.elsewhere.peers
+
+    class Picky:
+        async def user_devices(self, server: ServerName, user_id: str, timeout: float) -> object:
+            if user_id == ghost.user_id:
+                raise Answered(server, 404, "M_NOT_FOUND", "who?")
+            return await old.user_devices(server, user_id, timeout)
+
+        query_keys = staticmethod(old.query_keys)
+
+    object.__setattr__(bob.house.queries.elsewhere, "peers", Picky())
+    found, failures = bob.queries(alice, ghost)
+    assert ({user: list(devices) for user, devices in found["device_keys"].items()}, failures) == (
+        {alice.user_id: ["PHONE"], ghost.user_id: []},
+        {},
+    )
 
 
 def test_a_server_that_never_answers_costs_the_time_allowed_and_no_more(town: Town) -> None:
