@@ -34,7 +34,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events in the order of the walk; `start` and `end` are places, `end` None where there is nothing more.
+    """Events in the order of the walk; `start` and `end` are places, `end` None where there is nothing.
 
     `gaps` are places within the page in front of which events are missing here, with their ids.
     """
@@ -72,7 +72,8 @@ def _backwards(txn: Transaction, walk: Walk, left: Order | None) -> Page:
     low = last if more else places.START
     gaps = events.gaps_between(txn, walk.room_id, low, start)
     shown_start = start if walk.start is not None or not kept else _order(kept[0])
-    return Page(kept, shown_start, last if more else None, gaps)
+    # As clients know it: only a page without events ends the walk.
+    return Page(kept, shown_start, last if more or kept else None, gaps)
 
 
 def _forwards(txn: Transaction, walk: Walk, left: Order | None) -> Page:
@@ -89,7 +90,7 @@ def _forwards(txn: Transaction, walk: Walk, left: Order | None) -> Page:
         after = _order(kept[-1] if len(kept) == walk.limit else found[-1]) if found else after
         if not more or len(kept) == walk.limit:
             break
-    return Page(kept, start, after if more else None, [])
+    return Page(kept, start, after if more or kept else None, [])
 
 
 def _order(stored: Stored) -> Order:

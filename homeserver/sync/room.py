@@ -48,6 +48,8 @@ def timeline(txn: Transaction, viewer: UserID, span: Span, selection: Selection,
     if span.last is not None:
         found = [stored for stored in found if _order(stored) <= span.last]
     cut = len(found) >= count
+    found, behind_gap = _after_gaps(txn, span.room_id, found)
+    cut |= behind_gap
     if check:
         found = visibility.shown_to_user(txn, viewer, found)
     wanted = [stored for stored in found if selection.timeline(stored.event)]
@@ -67,19 +69,29 @@ def _end_of(txn: Transaction, viewer: UserID, span: Span, selection: Selection, 
         page = events.timeline(txn, span.room_id, after=None, before=before, limit=size, backwards=True)
         seen = [stored for stored in page if stored.position is None or span.upto.covers(stored.position)]
         visible = visibility.shown_to_user(txn, viewer, seen)
-        kept += [stored for stored in visible if selection.timeline(stored.event)]
-        more = len(page) == size
-        if len(kept) > limit or not more:
+        visible, behind_gap = _after_gaps(txn, span.room_id, visible[::-1])
+        kept += [stored for stored in visible[::-1] if selection.timeline(stored.event)]
+        more = len(page) == size or behind_gap
+        if len(kept) > limit or not more or behind_gap:
             break
         before = _order(page[-1])
-    limited = len(kept) > limit or more or _has_gap(txn, span.room_id, kept)
+    limited = len(kept) > limit or more
     kept = kept[:limit][::-1]
     return Timeline(kept, limited, _before(kept) or places.at(txn, span.room_id, span.upto))
 
 
-def _has_gap(txn: Transaction, room_id: str, kept: Sequence[Stored]) -> bool:
-    """Whether history in front of the oldest event is elsewhere."""
-    return bool(kept) and bool(events.gaps_between(txn, room_id, places.START, _order(kept[-1])))
+def _after_gaps(txn: Transaction, room_id: str, found: list[Stored]) -> tuple[list[Stored], bool]:
+    """Those of the events, oldest first, with none missing between them, and whether there is a gap in front of them.
+
+    A timeline never shows events on both sides of a gap as if nothing stood between; `/messages` fills it.
+    """
+    if not found:
+        return found, False
+    gaps = events.gaps_between(txn, room_id, _order(found[0]), _order(found[-1]))
+    if not gaps:
+        return found, False
+    latest = gaps[0][0]
+    return [stored for stored in found if _order(stored) >= latest], True
 
 
 def _order(stored: Stored) -> Order:
