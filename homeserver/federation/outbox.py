@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 100  # transactions under way
 MOST_QUEUED = 200  # events in memory for one server; more, and it is owed them
 MOST_VOLATILE = 300  # EDUs in memory for one server; the oldest are forgotten
-TICK_SECONDS = 5.0
+TICK_SECONDS = 10.0
 LEASE_MS = 30_000
 DUE_AT_ONCE = 500
 POISONED = (400, 413)  # the answers that may be about one item, and not about us
@@ -130,14 +130,15 @@ class Outbox:
 
     async def _lead(self) -> None:
         """One process sends what must arrive, for all of them; each sends its own volatile EDUs."""
-        led, self._leads = self._leads, await self._database.write(leases.hold, "outbox", self._run_id, LEASE_MS)
+        alone = self._database.engine == "sqlite"
+        led, self._leads = self._leads, alone or await self._database.write(leases.hold, "outbox", self._run_id, LEASE_MS)
         if self._leads and not led:
             await self._resume()
         elif led and not self._leads:
             self._owed.clear()
             for destination in self._destinations.values():
                 destination.events.clear()
-        elif self._database.engine != "sqlite":
+        elif not alone:
             await self._backoff.reread()
 
     async def _resume(self) -> None:
