@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from homeserver.events.notable import thread_root
-from homeserver.push import reading
+from homeserver.push import reading, verdicts
 from homeserver.push.conditions import Occasion, Reader
 from homeserver.push.unread import may_notify
 from homeserver.push.verdicts import Compiled, Effect, Outlook
@@ -97,7 +97,8 @@ def counts(txn: Transaction, user: str, room_ids: Iterable[str], ignored: frozen
         if outlook.message != outlook.encrypted and (room_id in changed or room.own or room.shared):
             encrypted = notable.encrypted(txn, wanted) if encrypted is None else encrypted
             effect = outlook.encrypted if room_id in encrypted else outlook.message
-        if room_id in watched or effect is None or effect.highlight or outlook.others:
+        odd = any(spot.reason == verdicts.ODD for spot in room.shared)
+        if room_id in watched or effect is None or effect.highlight or outlook.others or odd:
             result[room_id] = _by_reading(txn, user, rules, room, ignored)
         elif room_id in changed or room.own or room.shared:
             result[room_id] = _by_numbers(room, effect)
@@ -133,7 +134,8 @@ def _by_reading(txn: Transaction, user: str, rules: Compiled, room: _Room, ignor
     found = rooms.get(txn, room.room_id)
     assert found is not None
     after = room.marks.get(ROOM, NO_MARK).order
-    roots = dict(notable.unread_events(txn, room.room_id, after, MAX_READ, others=room.outlook.others))
+    roots = {spot.num: None if spot.thread == MAIN else spot.thread for spot in room.own + room.shared}
+    roots.update(notable.unread_events(txn, room.room_id, after, MAX_READ, others=room.outlook.others))
     member = members.get(txn, room.room_id, user)
     reader = Reader(user, member.display_name if member else None)
     notifications: Counter[str] = Counter()

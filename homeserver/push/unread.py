@@ -131,10 +131,12 @@ def concerns_all(txn: Transaction, room: Room, stored: Stored) -> int:
         return 0
     if "m.mentions" in content:
         mentions = content["m.mentions"]
-        if isinstance(mentions, dict) and mentions.get("room") is True and may_notify(txn, room, stored, "room"):
-            return verdicts.ROOM_MENTION
-    elif _says_room(content.get("body")) and may_notify(txn, room, stored, "room"):
-        return verdicts.ROOM_TEXT
+        reason = verdicts.ROOM_MENTION if isinstance(mentions, dict) and mentions.get("room") is True else 0
+    else:
+        reason = verdicts.ROOM_TEXT if _says_room(content.get("body")) else 0
+    if reason and may_notify(txn, room, stored, "room"):
+        ordinary = stored.notable is not None and event.type in ("m.room.message", "m.room.encrypted")
+        return reason if ordinary else verdicts.ODD
     return REASONS.get(event.type.lower(), 0) if stored.notable is not None else 0
 
 

@@ -207,8 +207,11 @@ class _SketchScene:
         return None
 
 
-ROOM_MENTION, ROOM_TEXT, TOMBSTONE, CALL, POLL = 1, 2, 3, 4, 5
-"""Why an event concerns the whole room: such events are rare, and have a row for all members together."""
+ROOM_MENTION, ROOM_TEXT, TOMBSTONE, CALL, POLL, ODD = 1, 2, 3, 4, 5, 6
+"""Why an event concerns the whole room: such events are rare, and have a row for all members together.
+
+`ODD`: it mentions the room and is no ordinary message, a sticker for instance; it has to be read to know what is said of it.
+"""
 
 _PLAIN = _MENTIONS | _SUPPRESSED
 _COMMON = (Sketch("m.room.message", _PLAIN), Sketch("m.room.encrypted", _PLAIN))
@@ -222,8 +225,8 @@ _WIDE = {
 }
 _POLL_ENDS = Sketch(POLL_END, _PLAIN)
 _OTHERS = (
-    Sketch("m.room.message", _MENTIONS, frozenset({defaults.NOTICES})),
-    Sketch("m.room.message", _PLAIN - {defaults.EDITS}, frozenset({defaults.EDITS})),
+    Sketch(UNKNOWN, _MENTIONS | {defaults.INVITE}, frozenset({defaults.NOTICES}), UNKNOWN),
+    Sketch(UNKNOWN, (_PLAIN | {defaults.INVITE, defaults.TOMBSTONE}) - {defaults.EDITS}, frozenset({defaults.EDITS}), UNKNOWN),
     Sketch("m.reaction", _PLAIN),
     Sketch("m.room.member", _PLAIN | {defaults.INVITE}, state_key=UNKNOWN),
     Sketch("m.room.server_acl", _PLAIN, state_key=""),
@@ -254,6 +257,10 @@ def _look_out(rules: Compiled, room_id: str, members: int, senders_here: bool) -
     wide = {reason: expect(sketch) for reason, sketch in _WIDE.items()}
     if expect(_POLL_ENDS) != wide[POLL]:
         wide[POLL] = None
+    enabled = {tried.rule.rule_id for tried in rules.tried}
+    for reason in (ROOM_MENTION, ROOM_TEXT):
+        # Without the rule the event is what it would be if it mentioned nobody.
+        wide[reason] = wide[reason] if _WIDE[reason].always <= enabled else None
     message, encrypted = map(expect, _COMMON)
     hushed = _is_hushed(rules, _SketchScene(_ANY, room_id, members))
     return Outlook(message, encrypted, hushed, wide, any(expect(sketch) != SILENT for sketch in _OTHERS))

@@ -1,6 +1,7 @@
 """What is unread, by threads and rules: numbers and rows together say what a reading of every event would say."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homeserver.events.drafts import Draft
-from homeserver.push import defaults
+from homeserver.push import defaults, reading
+from homeserver.push.conditions import Occasion, Reader
 from homeserver.push.rules import NO_RULES, Rule
+from homeserver.push.unread import may_notify
+from homeserver.storage import events, rooms
 
 from .house import Count, House, now, user
 
@@ -212,3 +216,72 @@ def test_numbers_say_what_counting_one_by_one_says(steps: list[Any]) -> None:
     assert found.main == counted["main"]
     assert found.threads == {roots[where]: counted[where] for where in roots if counted[where] != Count()}
     house.close()
+
+
+ACTIONS = st.sampled_from([(), ("notify",), ("notify", {"set_tweak": "highlight"})])
+ANY_RULES = st.lists(
+    st.one_of(
+        st.builds(lambda kind, key, pattern, actions: Rule(kind, key, actions, ({"kind": "event_match", "key": key, "pattern": pattern},)),
+                  st.sampled_from(["override", "underride"]), st.sampled_from(["type", "sender", "content.body", "content.msgtype", "room_id"]),
+                  st.sampled_from(["m.room.message", "@carol:a", "cake", "m.*", "*"]), ACTIONS),
+        st.builds(lambda word, actions: Rule("content", word, actions, pattern=word), st.sampled_from(["cake", "ca*", "carol"]), ACTIONS),
+        st.builds(lambda who, actions: Rule("sender", who, actions), st.sampled_from(["@carol:a", "@alice:a"]), ACTIONS),
+        st.builds(lambda actions: Rule("room", "HERE", actions), ACTIONS),
+    ),
+    max_size=2,
+)  # fmt: skip
+SWITCHED = st.lists(
+    st.tuples(
+        st.sampled_from([
+            ("override", defaults.MASTER), ("override", defaults.NOTICES), ("override", defaults.USER_MENTION),
+            ("override", defaults.ROOM_MENTION), ("override", defaults.MEMBER), ("override", defaults.REACTION),
+            ("override", defaults.TOMBSTONE), ("override", defaults.EDITS), ("content", defaults.USER_NAME),
+            ("underride", defaults.MESSAGE), ("underride", defaults.CALL),
+        ]),
+        st.booleans(),
+    ),
+    max_size=2,
+)  # fmt: skip
+SAID = st.lists(
+    st.tuples(
+        st.sampled_from(["alice", "carol", "bob"]),
+        st.sampled_from(["m.room.message", "m.room.message", "m.reaction", "m.call.invite", "m.room.topic", "m.sticker", "m.room.tombstone"]),
+        st.sampled_from(["hello", "cake for bob", "Bobby!", "@room look", "cakes"]),
+        st.sampled_from([None, {}, {"user_ids": ["@bob:a"]}, {"room": True}]),
+        st.sampled_from(["m.text", "m.notice"]),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@given(ANY_RULES, SWITCHED, SAID)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_the_rules_are_the_count_is_what_they_say_of_each_event(own: list[Rule], switched: list[Any], said: list[Any]) -> None:
+    house = House()
+    house.joins("carol")
+    house.joins("bob", "Bobby")
+    ruleset = NO_RULES
+    for rule in own:
+        ruleset = ruleset.put(replace(rule, rule_id=house.room) if rule.kind == "room" else rule)
+    for (kind, rule_id), enabled in switched:
+        ruleset = ruleset.enable(kind, rule_id, enabled)
+    house.rules("bob", ruleset)
+    expected = Count()
+    for who, kind, text, mentions, msgtype in said:
+        state_key = "" if kind in ("m.room.topic", "m.room.tombstone") else None
+        content = {"body": text, "msgtype": msgtype, **({} if mentions is None else {"m.mentions": mentions})}
+        if state_key is not None and who != "alice":
+            continue
+        sent = house.sends(who, kind, content, state_key=state_key)
+        expected = expected.plus(now(house.database.read(_said, house.room, sent))) if who != "bob" else Count()
+    assert house.total("bob") == expected
+    house.close()
+
+
+def _said(txn: Any, room_id: str, event_id: str) -> Count:
+    """What Bob's rules say of one event."""
+    stored, room = events.get(txn, room_id, event_id), rooms.get(txn, room_id)
+    assert stored is not None and room is not None
+    occasion = Occasion(stored.event, 3, lambda key: may_notify(txn, room, stored, key))
+    effect = reading.rules_of(txn, ["@bob:a"])["@bob:a"].judge(occasion, Reader("@bob:a", "Bobby")).effect
+    return Count(int(effect.notify), int(effect.highlight))

@@ -89,6 +89,23 @@ def test_what_is_expected_is_what_comes(ruleset: Ruleset, happened: Any, members
         assert said == SILENT
 
 
+def test_for_most_users_no_event_has_to_be_read() -> None:
+    mute = Rule("override", "x", (), ({"kind": "event_match", "key": "room_id", "pattern": ROOM},))
+    for ruleset in (
+        NO_RULES,
+        NO_RULES.put(mute),
+        NO_RULES.put(Rule("room", ROOM, ())),
+        NO_RULES.put(Rule("content", "cake", ("notify",), pattern="cake")),
+        NO_RULES.enable("override", defaults.MASTER, True),
+        NO_RULES.enable("underride", defaults.MESSAGE, False).enable("underride", defaults.ENCRYPTED, False),
+        NO_RULES.act("underride", defaults.MESSAGE, ["notify", {"set_tweak": "sound", "value": "default"}]),
+    ):
+        for members in (2, 3):
+            outlook = compiled(ruleset).outlook(ROOM, members, False)
+            assert not outlook.others and outlook.message is not None and outlook.encrypted is not None
+            assert None not in outlook.wide.values()
+
+
 def test_mentions_highlight_for_the_one_they_mean() -> None:
     mention = event(content={"body": "x", "m.mentions": {"user_ids": [BOB]}})
     assert verdict(NO_RULES, mention, Reader(BOB)).effect == Effect(True, True)
