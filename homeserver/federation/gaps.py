@@ -215,7 +215,7 @@ class Gaps:
 def _place(txn: Transaction, origin: ServerName, room_id: RoomID, own: ServerName) -> _Place:
     room = rooms.get(txn, room_id)
     if room is None or room.departed:
-        raise NotFound(f"This server is not in this room")
+        raise NotFound("This server is not in this room")
     others = [server for server in rooms.joined_servers(txn, room_id) if server not in (own, origin)]
     first = (origin,) if origin != own else ()
     depth = min((head.depth for head in room.heads), default=0)
