@@ -15,6 +15,7 @@ from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.storage.opening import open_database
 from homeserver.threads import Threads
+from homeserver.web.lag import Lag
 from homeserver.web.limits import Limits
 from homeserver.web.metrics import Metrics
 
@@ -62,6 +63,7 @@ def lay(settings: Settings, reactor: Any, given: Given) -> Ground:
     """Lay the ground.  Opens and migrates the database, which blocks."""
     clock = given.clock or Clock(reactor)
     threads = Threads(reactor)
+    metrics = Metrics()
     limits = Limits(clock, settings.rate_limits.all_rates, settings.rate_limits.enabled)
     return Ground(
         settings=settings,
@@ -72,9 +74,9 @@ def lay(settings: Settings, reactor: Any, given: Given) -> Ground:
         transport=given.transport or _network(settings, reactor, clock),
         offload=given.offload or threads,
         limits=limits,
-        metrics=Metrics(),
+        metrics=metrics,
         post=given.post or (Smtp(settings.email, reactor) if settings.email else None),
-        services=[] if given.offload else [threads],
+        services=[] if given.offload else [threads, Lag(clock, metrics)],
     )
 
 

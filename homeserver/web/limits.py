@@ -51,3 +51,14 @@ class Limits:
             while len(self._full_at) > self.capacity:
                 self._full_at.popitem(last=False)
         return 0
+
+
+def by_address(ip: str) -> str:
+    """The key for an address.  Who has one address of IPv6 has 2^64 of them: they share a bucket."""
+    return ":".join(_groups(ip)[:4]) + "::/64" if ":" in ip else ip
+
+
+def _groups(ip: str) -> list[str]:
+    head, gap, tail = ip.partition("::")
+    first, last = [part for part in head.split(":") if part], [part for part in tail.split(":") if part]
+    return first + ["0"] * (8 - len(first) - len(last)) + last if gap else first

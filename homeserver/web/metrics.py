@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram
 
 from homeserver.web.routes import Route
 
+LAG_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2)
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -18,6 +19,9 @@ class Metrics:
         self._answers = Counter("homeserver_http_answers", "Answers by route and status", (*labels, "status"), registry=self.registry)
         self._seconds = Histogram(
             "homeserver_http_seconds", "Time from request to answer by route", labels, buckets=BUCKETS, registry=self.registry
+        )
+        self.lag = Histogram(
+            "homeserver_event_loop_lag_seconds", "How late a call comes that was due", buckets=LAG_BUCKETS, registry=self.registry
         )
         self._known: dict[tuple[Route | None, int], tuple[Counter, Histogram]] = {}
 

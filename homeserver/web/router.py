@@ -12,7 +12,7 @@ from homeserver.log import request_context
 from homeserver.web import coding, failures
 from homeserver.web.callers import Caller, Origin, access_token, find_token
 from homeserver.web.endpoints import BadEndpoint, Endpoint, plan, segments_of
-from homeserver.web.limits import Limits
+from homeserver.web.limits import Limits, by_address
 from homeserver.web.routes import Options, Route, declared
 from homeserver.web.types import Reply, Request, Response
 
@@ -171,7 +171,7 @@ class Router:
             if caller is not None:
                 _check_standing(caller, options)
         if options.limit is not None and (caller is None or caller.rate_limited):
-            self._limits.check(options.limit, request.ip if caller is None else caller.user_id)
+            self._limits.check(options.limit, by_address(request.ip) if caller is None else caller.user_id)
 
     async def _caller(self, endpoint: Endpoint, request: Request) -> Caller | None:
         if endpoint.anonymous and find_token(request) is None:

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock as StillClock
 from homeserver.clock import Clock
 from homeserver.errors import LimitExceeded
 from homeserver.units import Rate
-from homeserver.web.limits import Limits
+from homeserver.web.limits import Limits, by_address
 
 
 def allowed(limits: Limits, name: str, key: str) -> bool:
@@ -50,3 +50,10 @@ def test_off_means_off_and_memory_is_bounded() -> None:
     small = Limits(Clock(StillClock()), {"x": Rate(1, 1)}, capacity=10)
     assert all(allowed(small, "x", str(number)) for number in range(1000))
     assert len(small._full_at) == 10
+
+
+def test_the_addresses_of_one_house_share_a_bucket() -> None:
+    assert by_address("192.0.2.7") == "192.0.2.7"
+    assert by_address("2001:db8:1:2:3:4:5:6") == by_address("2001:db8:1:2::9") == "2001:db8:1:2::/64"
+    assert by_address("2001:db8::9") == by_address("2001:db8:0:0::1") == "2001:db8:0:0::/64"
+    assert by_address("::1") == "0:0:0:0::/64"

@@ -18,7 +18,7 @@ from homeserver.errors import Forbidden, InvalidParam, MissingParam, Refused
 from homeserver.events.identifiers import UserID
 from homeserver.web.callers import find_token
 from homeserver.web.coding import shaped
-from homeserver.web.limits import Limits
+from homeserver.web.limits import Limits, by_address
 from homeserver.web.routes import get, post
 from homeserver.web.types import Request
 
@@ -129,7 +129,7 @@ class Registering:
         """Make an account."""
         wanted: Wanted = shaped(body, Wanted)
         if query.kind == "guest":
-            self.limits.check("registration", request.ip)
+            self.limits.check("registration", by_address(request.ip))
             return await self._guest(wanted)
         if query.kind != "user":
             raise InvalidParam("kind is user or guest")
@@ -156,7 +156,7 @@ class Registering:
     async def _user(self, request: Request, wanted: Wanted, body: dict[str, Any]) -> dict[str, Any]:
         offer = registration.offer(self.registration.settings)
         # Only attempts count: a client that asks what is needed first would use up the limit twice as fast.
-        self.limits.check("lookup" if wanted.auth is None else "registration", request.ip)
+        self.limits.check("lookup" if wanted.auth is None else "registration", by_address(request.ip))
         if wanted.password is not None:
             passwords.checked(wanted.password, self.registration.settings.passwords.min_length)
         guest = await self._guest_token(request, wanted)
