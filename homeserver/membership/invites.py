@@ -18,6 +18,7 @@ from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
 from homeserver.membership import permission
 from homeserver.membership.permission import InviteBlocked
+from homeserver.push import spreading
 from homeserver.rooms.stripped import stripped_state
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
@@ -134,6 +135,7 @@ class Invites:
         num = self.outlier(txn, event)
         stored = Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None)
         members.set_member(txn, stored, txn.position(), local=True)
+        spreading.invited(txn, stored, self.timeline.clock.now())
 
     @staticmethod
     def outlier(txn: Transaction, event: Event) -> int:

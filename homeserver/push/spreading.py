@@ -58,16 +58,23 @@ def _pushes(txn: Transaction, nums: list[int], now: int) -> list[tuple[int, Wait
     return pushes
 
 
+def invited(txn: Transaction, stored: Stored, now: int) -> None:
+    """An invite came for a user of this server, to a room that is elsewhere: it is in no timeline here, but it shall ring."""
+    waiting = Waiting(stored.num, stored.event.room_id, now)
+    pushers.post(txn, [(one.id, waiting) for one in pushers.of_user(txn, str(stored.event.state_key)) if one.enabled])
+    txn.wake("push")
+
+
 def notified(txn: Transaction, stored: Stored, users: Iterable[str]) -> dict[str, Verdict]:
     """Those of the users, members or invited, whose rules notify them of the event, each with the verdict."""
     event = stored.event
-    room = rooms.get(txn, event.room_id)
     others = [user for user in users if user != event.sender]
-    if room is None or not others:
+    if not others:
         return {}
+    room = rooms.get(txn, event.room_id)  # None for one to which somebody is invited from elsewhere
     names = notable.local_names(txn, event.room_id, others)
     invited = event.type == "m.room.member" and event.membership == "invite"
-    occasion = Occasion(event, room.joined_members, lambda key: may_notify(txn, room, stored, key))
+    occasion = Occasion(event, room.joined_members if room else 0, lambda key: room is not None and may_notify(txn, room, stored, key))
     found = {}
     for user, own in reading.rules_of(txn, others).items():
         # Who was invited hears of that, and of nothing else until they join.

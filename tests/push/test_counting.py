@@ -218,11 +218,16 @@ def test_numbers_say_what_counting_one_by_one_says(steps: list[Any]) -> None:
     house.close()
 
 
+def _match(key: str, pattern: str) -> dict[str, str]:
+    return {"kind": "event_match", "key": key, "pattern": pattern}
+
+
 ACTIONS = st.sampled_from([(), ("notify",), ("notify", {"set_tweak": "highlight"})])
 ANY_RULES = st.lists(
     st.one_of(
-        st.builds(lambda kind, key, pattern, actions: Rule(kind, key, actions, ({"kind": "event_match", "key": key, "pattern": pattern},)),
-                  st.sampled_from(["override", "underride"]), st.sampled_from(["type", "sender", "content.body", "content.msgtype", "room_id"]),
+        st.builds(lambda kind, key, pattern, actions: Rule(kind, key, actions, (_match(key, pattern),)),
+                  st.sampled_from(["override", "underride"]),
+                  st.sampled_from(["type", "sender", "content.body", "content.msgtype", "room_id"]),
                   st.sampled_from(["m.room.message", "@carol:a", "cake", "m.*", "*"]), ACTIONS),
         st.builds(lambda word, actions: Rule("content", word, actions, pattern=word), st.sampled_from(["cake", "ca*", "carol"]), ACTIONS),
         st.builds(lambda who, actions: Rule("sender", who, actions), st.sampled_from(["@carol:a", "@alice:a"]), ACTIONS),
@@ -245,7 +250,7 @@ SWITCHED = st.lists(
 SAID = st.lists(
     st.tuples(
         st.sampled_from(["alice", "carol", "bob"]),
-        st.sampled_from(["m.room.message", "m.room.message", "m.reaction", "m.call.invite", "m.room.topic", "m.sticker", "m.room.tombstone"]),
+        st.sampled_from(["m.room.message", "m.reaction", "m.call.invite", "m.room.topic", "m.sticker", "m.room.tombstone"]),
         st.sampled_from(["hello", "cake for bob", "Bobby!", "@room look", "cakes"]),
         st.sampled_from([None, {}, {"user_ids": ["@bob:a"]}, {"room": True}]),
         st.sampled_from(["m.text", "m.notice"]),
@@ -256,7 +261,7 @@ SAID = st.lists(
 
 @given(ANY_RULES, SWITCHED, SAID)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_the_rules_are_the_count_is_what_they_say_of_each_event(own: list[Rule], switched: list[Any], said: list[Any]) -> None:
+def test_the_count_is_what_the_rules_say_of_each_event(own: list[Rule], switched: list[Any], said: list[Any]) -> None:
     house = House()
     house.joins("carol")
     house.joins("bob", "Bobby")

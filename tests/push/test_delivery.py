@@ -119,6 +119,16 @@ async def test_invites_ring_and_the_ignored_do_not(network: Network) -> None:
     assert (told["room_id"], told["type"], told["user_is_target"]) == (other, "m.room.member", True)
 
 
+@story
+async def test_an_invite_from_another_server_rings(network: Network) -> None:
+    _, bob, _, tower = await phones(network)
+    zoe = await network.server("b").user("zoe")
+    room = good(await zoe.post("/createRoom", {"preset": "private_chat", "name": "Elsewhere"}))["room_id"]
+    good(await zoe.post(f"/rooms/{room}/invite", {"user_id": bob.user_id}))
+    await network.passes(1)
+    assert [(told["room_id"], told["type"]) for told in tower.told] == [(room, "m.room.member")]
+
+
 class Letters:
     """Who takes the mail."""
 

@@ -158,3 +158,29 @@ async def test_counts_come_with_sync(network: Network) -> None:
     assert news["rooms"]["join"][room]["unread_notifications"] == {"notification_count": 0, "highlight_count": 0}
     quiet = good(await bob.get("/sync", since=news["next_batch"], timeout=0))
     assert "rooms" not in quiet or not quiet["rooms"].get("join")
+
+
+@story
+async def test_threads_are_counted_apart_where_the_filter_asks(network: Network) -> None:
+    a = network.server("a")
+    alice, bob = await a.user("alice"), await a.user("bob")
+    room = await room_of(alice, bob)
+    since = good(await bob.get("/sync"))["next_batch"]
+    root = await say(alice, room, "Hello world!", 1)
+    reply = await say(alice, room, f"Thread response {bob.user_id}!", 2, **{"m.relates_to": {"event_id": root, "rel_type": "m.thread"}})
+
+    async def counts(**query: Any) -> Any:
+        shown = good(await bob.get("/sync", since=since, **query))["rooms"]["join"][room]
+        return shown["unread_notifications"], shown.get("unread_thread_notifications")
+
+    apart = {"filter": '{"room":{"timeline":{"unread_thread_notifications":true}}}'}
+    assert await counts() == ({"notification_count": 2, "highlight_count": 1}, None)
+    one_each = {"notification_count": 1, "highlight_count": 0}
+    assert await counts(**apart) == (one_each, {root: {"notification_count": 1, "highlight_count": 1}})
+    good(await bob.post(f"/rooms/{room}/receipt/m.read/{reply}", {"thread_id": root}))
+    main, threads = await counts(**apart)
+    assert main == one_each and not threads
+    assert (await bob.post(f"/rooms/{room}/receipt/m.read/{reply}", {"thread_id": "main"})).json["errcode"] == "M_INVALID_PARAM"
+    assert (await bob.post(f"/rooms/{room}/receipt/m.read/{reply}", {"thread_id": ""})).status == 400
+    good(await bob.post(f"/rooms/{room}/read_markers", {"m.fully_read": reply, "m.read": reply}))
+    assert await counts() == ({"notification_count": 0, "highlight_count": 0}, None)
