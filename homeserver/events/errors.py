@@ -21,5 +21,9 @@ class Denied(Exception):
     """The authorisation rules say no; the sentence says why."""
 
 
+class Impossible(Denied):
+    """No state of any room would allow such an event: its content is wrong, not its sender."""
+
+
 class BadSignature(Exception):
     """A signature is missing or does not fit."""

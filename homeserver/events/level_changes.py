@@ -6,7 +6,7 @@ Knows nothing of other events.  spec: rooms/v12#authorisation-rules, rule 10
 from collections.abc import Mapping
 from typing import Any
 
-from homeserver.events.errors import Denied, Malformed
+from homeserver.events.errors import Denied, Impossible, Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import UserID
 from homeserver.events.power import DEFAULTS, Power, creators, level
@@ -22,7 +22,7 @@ def check_power_levels(event: Event, create: Event, before: Event | None) -> Non
         _check_integers(version, content)
     _check_users(version, content.get("users", {}))
     if version.privileged_creators and any(user in content.get("users", {}) for user in creators(version, create) if isinstance(user, str)):
-        raise Denied("The creators of a room cannot be given a power level")
+        raise Impossible("The creators of a room cannot be given a power level")
     if before is None:
         return
     own = Power(version, create, before).of(event.sender)
@@ -40,23 +40,23 @@ def check_power_levels(event: Event, create: Event, before: Event | None) -> Non
 def _check_integers(version: RoomVersion, content: Table) -> None:
     for name in DEFAULTS:
         if name in content and level(version, content[name]) is None:
-            raise Denied(f"The power level {name} must be an integer")
+            raise Impossible(f"The power level {name} must be an integer")
     for name in ("events", "notifications"):
         table = content.get(name, {})
         if not isinstance(table, dict) or any(level(version, value) is None for value in table.values()):
-            raise Denied(f"The power levels in {name} must be integers")
+            raise Impossible(f"The power levels in {name} must be integers")
 
 
 def _check_users(version: RoomVersion, users: object) -> None:
     if not isinstance(users, dict):
-        raise Denied("The power levels of users must be an object")
+        raise Impossible("The power levels of users must be an object")
     for user, value in users.items():
         if level(version, value) is None:
-            raise Denied(f"The power level of {user[:80]} must be an integer")
+            raise Impossible(f"The power level of {user[:80]} must be an integer")
         try:
             UserID.parse(user)
         except Malformed as error:
-            raise Denied(f"The power levels name somebody who cannot be: {error}") from None
+            raise Impossible(f"The power levels name somebody who cannot be: {error}") from None
 
 
 def _check_changes(version: RoomVersion, before: Table, after: Table, own: int, what: str) -> None:

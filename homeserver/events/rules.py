@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from homeserver.events import versions
-from homeserver.events.errors import Denied, Malformed
+from homeserver.events.errors import Denied, Impossible, Malformed
 from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import EventID, UserID
 from homeserver.events.level_changes import check_power_levels
@@ -125,27 +125,27 @@ def may_redact(redaction: Event, target: Event, state: State) -> bool:
 def _check_create(event: Event) -> None:
     version, content = event.version, event.content
     if event.prev_events:
-        raise Denied("The create event must be the first")
+        raise Impossible("The create event must be the first")
     if not version.room_id_is_create_hash and event.room_id.domain != event.sender.domain:
         raise Denied("A room's ID must name the server of its creator")
     if "room_version" in content and not (
         isinstance(content["room_version"], str) and content["room_version"] in versions.VERSIONS
     ):
-        raise Denied("The create event names an unknown room version")
+        raise Impossible("The create event names an unknown room version")
     if version.creator_in_content and "creator" not in content:
-        raise Denied("The create event names no creator")
+        raise Impossible("The create event names no creator")
     if version.privileged_creators and "additional_creators" in content:
         _check_additional_creators(content["additional_creators"])
 
 
 def _check_additional_creators(users: object) -> None:
     if not isinstance(users, list):
-        raise Denied("additional_creators must be a list of user IDs")
+        raise Impossible("additional_creators must be a list of user IDs")
     for user in users:
         try:
             UserID.parse(user)
         except Malformed as error:
-            raise Denied(f"additional_creators must be a list of user IDs: {error}") from None
+            raise Impossible(f"additional_creators must be a list of user IDs: {error}") from None
 
 
 def _check_aliases(event: Event, state: State) -> None:

@@ -19,7 +19,7 @@ from homeserver.federation.peers import Peers
 from homeserver.membership import permission
 from homeserver.membership.permission import InviteBlocked
 from homeserver.push import spreading
-from homeserver.rooms.stripped import stripped_state
+from homeserver.rooms.stripped import federated_state
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
 from homeserver.storage.events import Status, Stored
@@ -66,7 +66,7 @@ class Invites:
 
     async def _sign_elsewhere(self, event: Event, server: ServerName) -> Event:
         """The invite with the signature of the server that it goes to."""
-        shown = await self.timeline.database.read(stripped_state, event.room_id)
+        shown = await self.timeline.database.read(federated_state, event.room_id)
         try:
             raw = await self.peers.invite(server, event.room_id, event.event_id, event.version.id, event.data, shown)
             signed = arrival.parse(event.version, bytes(raw), event.room_id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.errors import Forbidden
+from homeserver.errors import Forbidden, NotFound
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.membership import candidates
@@ -30,10 +30,11 @@ class Knocks:
         if others is None:
             await self.timeline.send(room_id, Draft("m.room.member", user, {**content, "membership": "knock"}, user))
             return room_id
-        if not others:
+        try:
+            await self.handshake.through(others, Wish("knock", room_id, user, content), self._knocked)
+        except NotFound as error:
             # Clients know this answer from rooms that cannot be knocked at; hidden and unknown rooms share it.
-            raise Forbidden("You cannot knock at this room")
-        await self.handshake.through(others, Wish("knock", room_id, user, content), self._knocked)
+            raise Forbidden(f"You cannot knock at this room: {error.sentence}") from None
         return room_id
 
     def _candidates(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName]) -> list[ServerName] | None:

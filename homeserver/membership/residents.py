@@ -18,7 +18,7 @@ from homeserver.membership import restricted
 from homeserver.membership.handshake import Kind
 from homeserver.rooms import acl, visibility
 from homeserver.rooms.forks import MissingPredecessors
-from homeserver.rooms.stripped import stripped_state
+from homeserver.rooms.stripped import federated_state
 from homeserver.rooms.timeline import MissingAuth, Timeline
 from homeserver.storage import events, members, rooms, state
 from homeserver.storage.events import Stored
@@ -124,7 +124,7 @@ class Residents:
 
     async def knocked(self, stored: Stored) -> dict[str, Any]:
         """The answer to a knock: what the room looks like from outside."""
-        return {"knock_room_state": await self.timeline.database.read(stripped_state, stored.event.room_id)}
+        return {"knock_room_state": await self.timeline.database.read(federated_state, stored.event.room_id)}
 
 
 def _pdus(batch: Iterable[Stored]) -> Sequence[orjson.Fragment]:

@@ -34,7 +34,7 @@ POWER_LEVELS: dict[str, Any] = {
     "ban": 50,
     "kick": 50,
     "redact": 50,
-    "invite": 0,
+    "invite": 50,
     "historical": 100,
 }
 
@@ -112,6 +112,7 @@ def _power_levels(wish: Wish) -> dict[str, Any]:
     else:
         levels["users"] = {wish.creator: 100, **(dict.fromkeys(wish.invite, 100) if trusted else {})}
     if wish.preset != "public_chat":
+        levels["invite"] = 0
         # Whoever is in a private room may take part in its calls: clients announce that by state.
         levels["events"]["org.matrix.msc3401.call.member"] = 0
         levels["events"]["m.call.member"] = 0

@@ -4,6 +4,7 @@ from typing import Any
 
 from homeserver.events import serving
 from homeserver.storage import state
+from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
 
 TYPES = (
@@ -18,6 +19,26 @@ TYPES = (
 
 
 def stripped_state(txn: Transaction, room_id: str) -> list[dict[str, Any]]:
-    """The stripped events that tell what kind of room it is."""
+    """The stripped events that tell what kind of room it is; the create event says when it was made, too (MSC4311)."""
     found = state.current_of_types(txn, room_id, TYPES)
-    return [serving.stripped(stored.event) for (_, state_key), stored in found.items() if state_key == ""]
+    return [_shown(stored) for (_, state_key), stored in found.items() if state_key == ""]
+
+
+def federated_state(txn: Transaction, room_id: str) -> list[dict[str, Any]]:
+    """The same for another server: in versions that derive the room's id from it, the create event is whole, to be checked.
+
+    spec: server-server-api#put_matrixfederationv2inviteroomideventid
+    """
+    found = state.current_of_types(txn, room_id, TYPES)
+    return [
+        stored.event.data if stored.event.type == "m.room.create" and stored.event.version.room_id_is_create_hash else _shown(stored)
+        for (_, state_key), stored in found.items()
+        if state_key == ""
+    ]
+
+
+def _shown(stored: Stored) -> dict[str, Any]:
+    shown = serving.stripped(stored.event)
+    if stored.event.type == "m.room.create":
+        shown["origin_server_ts"] = stored.event.origin_server_ts
+    return shown

@@ -113,7 +113,7 @@ class Timeline:
 
         `also(txn, room_id)` writes, in the same act, what belongs to the new room: its alias, its place in the directory.
         """
-        return await self.database.write(self._create, version, batch, room_id, also, self.clock.now())
+        return await self.database.write(self.make, version, batch, room_id, also, self.clock.now())
 
     async def prepare(self, room_id: str, draft: Draft) -> Event:
         """The signed event that `send` would write, checked but not written (an invite that its target's server signs first)."""
@@ -224,14 +224,14 @@ class Timeline:
                 return rooms.servers_hash(txn, [*servers, target])
         return room.servers
 
-    def _create(
+    def make(
         self, txn: Transaction, version: RoomVersion, batch: Sequence[Draft], room_id: RoomID | None, also: AlsoWrite, now: int
     ) -> RoomID:
-        data = drafts.complete(version, batch[0], room_id, [], [], 1, now)
-        event = events_core.read(version, self.identity.sign_event(version, data))
-        rules.check(event, {})
-        room = self._empty(event)
-        rooms.add(txn, room)
+        """`create` as part of an act."""
+        event = self._first(version, batch[0], room_id, now)
+        while not rooms.add(txn, room := self._empty(event)):
+            # The id is the event's hash, and its creator made the same room in the same millisecond: this one is the next one's.
+            event = self._first(version, replace(batch[0], ts=event.origin_server_ts + 1), room_id, now)
         decision = Decision(event, Status.ACCEPTED, state_map.EMPTY, (_head(event),), lambda after: after, None)
         room, _ = self.entrance.enter(txn, room, decision)
         for draft in batch[1:]:
@@ -239,6 +239,12 @@ class Timeline:
         rooms.store(txn, room)
         also(txn, room.room_id)
         return room.room_id
+
+    def _first(self, version: RoomVersion, draft: Draft, room_id: RoomID | None, now: int) -> Event:
+        data = drafts.complete(version, draft, room_id, [], [], 1, now)
+        event = events_core.read(version, self.identity.sign_event(version, data))
+        rules.check(event, {})
+        return event
 
     def _empty(self, event: Event) -> Room:
         return Room(event.room_id, event.version, event.sender, 0, (), state_map.EMPTY, 0, 0, 0, None, 0, 0, True, False)
@@ -256,7 +262,7 @@ class Timeline:
     def _template(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> dict[str, Any]:
         room = rooms.get(txn, room_id)
         if room is None or room.departed:
-            raise NotFound(f"This server is not in this room")
+            raise NotFound("This server is not in this room")
         data, view = self._fill(txn, room, draft, now)
         rules.check(events_core.read(room.version, {**data, "signatures": {}}), view)
         return data

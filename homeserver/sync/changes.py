@@ -190,11 +190,11 @@ def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[s
     members_changed = whole or any(stored.event.type == "m.room.member" for stored in [*shown.events, *before])
     return RoomChanges(
         span.room_id,
-        presenting.present(txn, viewer, shown.events, relations=bundling.bundles(txn, viewer, shown.events, selection.ignored)),
+        presenting.present(txn, viewer, shown.events, room_id=False, relations=bundling.bundles(txn, viewer, shown.events, selection.ignored)),
         # Who comes to a room while following others has seen nothing of it: there is always more in front.
         shown.limited or (whole and question.since is not None),
         places.text(shown.before, span.upto),
-        presenting.present(txn, viewer, [stored for stored in before if selection.state(stored.event)]),
+        presenting.present(txn, viewer, [one for one in before if selection.state(one.event)], room_id=False),
         selection.state_after,
         _summary(txn, room, viewer.user_id, whole) if members_changed else None,
         account_data.of_room(txn, viewer.user_id, span.room_id) if whole else data,
@@ -227,7 +227,7 @@ def _left(
     move = moves.get(room_id)
     was_in = move is not None and move.began == "join"
     if room is None or last.order is None or not (was_in or visibility.standing(txn, room_id, viewer.user_id).left_at):
-        yield RoomChanges(room_id, presenting.present(txn, viewer, [last]), False, places.text((0, 0)), [], False, None, [], False)
+        yield RoomChanges(room_id, presenting.present(txn, viewer, [last], room_id=False), False, places.text((0, 0)), [], False, None, [], False)
         return
     span = Span(room_id, question.since if was_in else None, upto, last.order)
     shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=True)
@@ -241,10 +241,10 @@ def _left(
         before = parts.state_in_front(txn, room, shown, lazy)
     yield RoomChanges(
         room_id,
-        presenting.present(txn, viewer, shown.events),
+        presenting.present(txn, viewer, shown.events, room_id=False),
         shown.limited,
         places.text(shown.before, upto),
-        presenting.present(txn, viewer, [stored for stored in before if selection.state(stored.event)]),
+        presenting.present(txn, viewer, [one for one in before if selection.state(one.event)], room_id=False),
         selection.state_after,
         None,
         [],

@@ -9,6 +9,7 @@ from homeserver.directory.aliases import Aliases
 from homeserver.errors import GuestAccess, InvalidParam
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.membership import restricted
 from homeserver.membership.invites import Invites
 from homeserver.rooms.timeline import Sender, Timeline
 from homeserver.web.callers import Caller
@@ -67,9 +68,12 @@ class Sending:
         self, caller: Caller, room_id: RoomID, event_type: str, query: Massaged, body: dict[str, Any], state_key: str = ""
     ) -> Sent:
         """Set a piece of the room's state; setting what it is already makes no event."""
-        if event_type == "m.room.member" and body.get("membership") == "invite" and state_key != caller.user_id:
-            more = {key: value for key, value in body.items() if key != "membership"}
-            return Sent(await self.invites.invite(caller.user_id, room_id, UserID.parse(state_key), more))
+        if event_type == "m.room.member":
+            # Who vouches for a join is for servers to say.
+            body = {key: value for key, value in body.items() if key != restricted.VOUCHER}
+            if body.get("membership") == "invite" and state_key != caller.user_id:
+                more = {key: value for key, value in body.items() if key != "membership"}
+                return Sent(await self.invites.invite(caller.user_id, room_id, UserID.parse(state_key), more))
         if event_type == "m.room.canonical_alias" and not state_key:
             await self.aliases.check_canonical(room_id, body)
         draft = Draft(event_type, caller.user_id, body, state_key, ts=_time(caller, query))
