@@ -64,7 +64,8 @@ class Certificate:
     def _load(self) -> SSL.Context:
         certificate, key = self._files
         options: Any = CertificateOptions
-        context: SSL.Context = options(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
+        # Without a protocol of our own, Twisted breaks off with every client that offers some, as they all do.
+        context: SSL.Context = options(raiseMinimumTo=TLSVersion.TLSv1_2, acceptableProtocols=[b"http/1.1"]).getContext()
         context.use_certificate_chain_file(str(certificate))
         context.use_privatekey_file(str(key))
         context.check_privatekey()
