@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from twisted.logger import Logger
+
 from homeserver.accounts.bridges import NoBridges
 from homeserver.accounts.closing import Closed
 from homeserver.accounts.profiles import Elsewhere
@@ -32,7 +34,9 @@ from homeserver.web.listening import Doors
 from homeserver.web.router import Router
 from homeserver.workers import Share, is_shared
 
-DRAIN_SECONDS = 3.0
+log = Logger()
+
+DRAIN_SECONDS, STOP_SECONDS = 3.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,11 @@ class Server:
         """Answer what is under way, end the background work, close the database."""
         await self.doors.close(DRAIN_SECONDS)
         for service in reversed(self.services):
-            await service.stop()
+            try:
+                await self.clock.timeout(service.stop(), STOP_SECONDS)
+            except Exception:
+                # The others must end in order all the same, the database last.
+                log.failure("Stopping {service} failed", service=type(service).__name__)
         self.database.close()
 
 
