@@ -86,6 +86,9 @@ class Deliveries:
         if not await self._holds(now):
             self._seen = None
             return LONGEST_SECONDS
+        if not await self.database.read(pushers.any_at_all):
+            self._seen = self.database.now()
+            return LONGEST_SECONDS
         await self._spread(now)
         for due in await self.database.read(pushers.due, now, AT_ONCE - len(self._busy), list(self._busy)):
             self._serve(due)
@@ -103,8 +106,6 @@ class Deliveries:
         if self._seen is None:
             written: str | None = await self.database.read(pushers.progress, WORK)
             self._seen = Token.parse(written or "p1_")
-        if not await self.database.read(pushers.any_at_all):
-            self._seen = self.database.now()
         while True:
             found = await self.database.read(spread, self._seen, self.database.now(), now)
             if found.pushes or now - self._saved_ms >= SAVE_MS:

@@ -82,11 +82,12 @@ def notified(txn: Transaction, stored: Stored, users: Iterable[str]) -> dict[str
             verdict = own.judge(occasion, Reader(user, names.get(user)))
             if verdict.effect.notify:
                 found[user] = verdict
-    return {user: verdict for user, verdict in found.items() if not _ignores(txn, user, event.sender)}
+    return {user: verdict for user, verdict in found.items() if event.sender not in ignored_by(txn, user)}
 
 
-def _ignores(txn: Transaction, user: str, sender: str) -> bool:
+def ignored_by(txn: Transaction, user: str) -> frozenset[str]:
+    """Whom a user does not want to hear.  spec: client-server-api#ignoring-users"""
     raw = account_data.get(txn, user, "", "m.ignored_user_list")
     content = orjson.loads(raw) if raw is not None else {}
     ignored = content.get("ignored_users") if isinstance(content, dict) else None
-    return isinstance(ignored, dict) and sender in ignored
+    return frozenset(ignored) if isinstance(ignored, dict) else frozenset()

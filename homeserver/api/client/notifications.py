@@ -32,7 +32,7 @@ class Notifications:
     database: Database
     clock: Clock
 
-    @get("/_matrix/client/v3/notifications")
+    @get("/_matrix/client/v3/notifications", limit="lookup")
     async def all(self, caller: Caller, query: Wanted) -> dict[str, Any]:
         """A page of it, the newest first."""
         page = Page(max(1, min(query.limit, MOST)), _place(query.from_), query.only == "highlight")

@@ -32,7 +32,7 @@ class PresencePages:
         """How a user is."""
         return await self.presence.of_user(caller.user_id, user_id)
 
-    @put(STATUS)
+    @put(STATUS, limit="presence")
     async def set_status(self, caller: Caller, user_id: UserID, body: PresenceState) -> None:
         """Say how one is."""
         if user_id != caller.user_id:

@@ -72,14 +72,14 @@ class PushRules:
         """One rule."""
         return (await self._find(caller, kind, rule_id)).shown(Reader(caller.user_id))
 
-    @put(ONE)
+    @put(ONE, limit="message")
     async def set_rule(self, caller: Caller, kind: str, rule_id: str, query: Place, body: NewRule) -> None:
         """Add or change a rule of one's own."""
         conditions = tuple(body.conditions or ()) if kind in ("override", "underride") else ()
         rule = Rule(kind, rule_id, tuple(body.actions), conditions, body.pattern if kind == "content" else None)
         await self._edit(caller, lambda rules: rules.put(rule, query.before, query.after))
 
-    @delete(ONE)
+    @delete(ONE, limit="message")
     async def remove(self, caller: Caller, kind: str, rule_id: str) -> None:
         """Remove a rule of one's own."""
         await self._edit(caller, lambda rules: rules.delete(kind, rule_id))
@@ -89,7 +89,7 @@ class PushRules:
         """Whether a rule is switched on."""
         return Enabled((await self._find(caller, kind, rule_id)).enabled)
 
-    @put(ONE + "/enabled")
+    @put(ONE + "/enabled", limit="message")
     async def enable(self, caller: Caller, kind: str, rule_id: str, body: Enabled) -> None:
         """Switch a rule on or off."""
         await self._edit(caller, lambda rules: rules.enable(kind, rule_id, body.enabled))
@@ -99,7 +99,7 @@ class PushRules:
         """What a rule does."""
         return Actions(list((await self._find(caller, kind, rule_id)).actions))
 
-    @put(ONE + "/actions")
+    @put(ONE + "/actions", limit="message")
     async def act(self, caller: Caller, kind: str, rule_id: str, body: Actions) -> None:
         """Have a rule do something else."""
         await self._edit(caller, lambda rules: rules.act(kind, rule_id, body.actions))

@@ -21,7 +21,7 @@ class PusherPages:
         """The user's pushers."""
         return {"pushers": await self.pushers.of_user(caller.user_id)}
 
-    @post("/_matrix/client/v3/pushers/set")
+    @post("/_matrix/client/v3/pushers/set", limit="profile")
     async def set(self, caller: Caller, body: dict[str, Any]) -> None:
         """Add, change or (`kind` null) remove a pusher."""
         if "kind" not in body:

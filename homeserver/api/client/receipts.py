@@ -27,12 +27,12 @@ class ReadMarkers:
 
     receipts: Receipts
 
-    @post("/_matrix/client/v3/rooms/{room_id}/receipt/{type}/{event_id}", guests=True)
+    @post("/_matrix/client/v3/rooms/{room_id}/receipt/{type}/{event_id}", limit="message", guests=True)
     async def receipt(self, caller: Caller, room_id: RoomID, type: str, event_id: EventID, body: dict[str, Any]) -> None:
         """Say that everything up to an event was read, in the room or in a thread of it."""
         await self.receipts.set(Marker(caller.user_id, room_id, type, event_id, thread(body)))
 
-    @post("/_matrix/client/v3/rooms/{room_id}/read_markers", guests=True)
+    @post("/_matrix/client/v3/rooms/{room_id}/read_markers", limit="message", guests=True)
     async def markers(self, caller: Caller, room_id: RoomID, body: Markers) -> None:
         """Move several markers at once."""
         wanted = {"m.fully_read": body.fully_read, "m.read": body.read, "m.read.private": body.private}

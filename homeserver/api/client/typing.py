@@ -24,7 +24,7 @@ class TypingPages:
 
     typing: Typing
 
-    @put("/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", guests=True)
+    @put("/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", limit="message", guests=True)
     async def set(self, caller: Caller, room_id: RoomID, user_id: UserID, body: TypingState) -> None:
         """Say that one types, or has stopped."""
         if user_id != caller.user_id:
