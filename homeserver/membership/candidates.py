@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from homeserver.errors import NotFound, Refused
-from homeserver.events.identifiers import ServerName
+from homeserver.events.identifiers import RoomID, ServerName
 
 MOST = 20
 
@@ -37,6 +37,11 @@ def order(
     """
     wanted = [*([inviter] if inviter is not None else []), *via, *known]
     return [server for server in dict.fromkeys(wanted) if server != ourselves][:MOST]
+
+
+def of_id(room_id: RoomID) -> list[ServerName]:
+    """The server that a room's ID names, where it names one: the last resort, for clients that say nothing else."""
+    return [ServerName(room_id.domain)] if room_id.domain else []
 
 
 def verdict(failures: Sequence[Failure]) -> Refused:

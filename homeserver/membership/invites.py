@@ -129,7 +129,8 @@ class Invites:
         if room is not None and not room.departed:
             return  # The invite comes to the room like any other event.
         member = members.get(txn, event.room_id, target)
-        if member is not None and (member.membership == "ban" or member.event_id == event.event_id):
+        # A ban that we know of may long be lifted: we were not in the room to hear it.
+        if member is not None and member.event_id == event.event_id:
             return
         members.set_invitation(txn, event.room_id, target, event.version.id, stripped, [origin], event.pdu)
         num = self.outlier(txn, event)

@@ -64,7 +64,7 @@ class Joins:
         invitation = members.invitation(txn, room_id, user)
         member = members.get(txn, room_id, user)
         inviter = member.sender.domain if member is not None and member.membership == "invite" else None
-        named = [room_id.domain] if room_id.domain else []
+        named = candidates.of_id(room_id) if not via else []
         known = [*(invitation.candidates if invitation is not None else []), *rooms.joined_servers(txn, room_id), *named]
         others = candidates.order(ServerName(inviter) if inviter else None, via, known, ourselves)
         room = rooms.get(txn, room_id)

@@ -41,7 +41,7 @@ class Knocks:
         """Whom to ask; None where this server is in the room and the user may know."""
         room = rooms.get(txn, room_id)
         known = rooms.joined_servers(txn, room_id) if room is not None and room.departed else []
-        named = [ServerName(room_id.domain)] if room_id.domain else []
+        named = candidates.of_id(room_id) if not via else []
         if room is not None and not room.departed:
             try:
                 visibility.find(txn, room_id, user)

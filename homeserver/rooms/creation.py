@@ -14,7 +14,8 @@ from homeserver.events.versions import RoomVersion
 PRESETS: dict[str, dict[str, str]] = {
     "private_chat": {"join_rule": "invite", "history_visibility": "shared", "guest_access": "can_join"},
     "trusted_private_chat": {"join_rule": "invite", "history_visibility": "shared", "guest_access": "can_join"},
-    "public_chat": {"join_rule": "public", "history_visibility": "shared", "guest_access": "forbidden"},
+    # Guests are kept out by the absence of the event: that is what it means.
+    "public_chat": {"join_rule": "public", "history_visibility": "shared"},
 }
 
 POWER_LEVELS: dict[str, Any] = {
@@ -64,7 +65,8 @@ def first_events(wish: Wish) -> list[Draft]:
     preset = PRESETS[wish.preset]
     state["m.room.join_rules", ""] = {"join_rule": preset["join_rule"]}
     state["m.room.history_visibility", ""] = {"history_visibility": preset["history_visibility"]}
-    state["m.room.guest_access", ""] = {"guest_access": preset["guest_access"]}
+    if "guest_access" in preset:
+        state["m.room.guest_access", ""] = {"guest_access": preset["guest_access"]}
     for kind, state_key, content in wish.initial_state:
         # Later entries and the creator's own wishes win; their place in the order is that of the last.
         state.pop((kind, state_key), None)
