@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from homeserver.clock import Clock
+from homeserver.push.gateway import retry_delay_ms
 from homeserver.push.spreading import Spread, spread
 from homeserver.storage import pushers
 from homeserver.storage.database import Database
@@ -23,6 +24,7 @@ WORK = "push"
 LEASE_MS = 60_000
 AT_ONCE = 20
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.05, 30.0  # between two looks
+MOST_FAILURES = 20
 SAVE_MS = 30_000  # progress without pushes is written down that often
 
 log = Logger()
@@ -124,20 +126,25 @@ class Deliveries:
         return True
 
     def _serve(self, due: Due) -> None:
-        courier = self.couriers.get(due.pusher.kind)
-        if courier is None:
-            return
-        work = self._busy[due.pusher.id] = Deferred.fromCoroutine(courier.serve(due))
-        work.addErrback(_note)
+        work = self._busy[due.pusher.id] = Deferred.fromCoroutine(self._attempt(due))
+        work.addErrback(lambda _given_up: None)
         work.addBoth(self._served, due.pusher.id)
+
+    async def _attempt(self, due: Due) -> None:
+        courier, now = self.couriers.get(due.pusher.kind), self.clock.now()
+        if courier is None:  # mail was switched off, say
+            await self.database.write(pushers.hold, due.pusher.id, now + retry_delay_ms(MOST_FAILURES))
+            return
+        try:
+            await courier.serve(due)
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("Serving a pusher failed")
+            await self.database.write(pushers.failed, due.pusher.id, now + retry_delay_ms(due.pusher.failures))
 
     def _served(self, _result: object, pusher_id: int) -> None:
         self._busy.pop(pusher_id, None)
         if self._running is not None:
             # There may be more for this one, or others that waited for a free place.
             self.database.wakeups.fire([WORK])
-
-
-def _note(failure: object) -> None:
-    if not getattr(failure, "check", lambda _kind: None)(CancelledError):
-        log.error("Serving a pusher failed: {failure}", failure=failure)

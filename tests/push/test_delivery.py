@@ -129,6 +129,21 @@ async def test_an_invite_from_another_server_rings(network: Network) -> None:
     assert [(told["room_id"], told["type"]) for told in tower.told] == [(room, "m.room.member")]
 
 
+@story
+async def test_a_pusher_that_cannot_be_served_is_left_alone_for_a_while(network: Network) -> None:
+    alice, _, room, tower = await phones(network)
+    database = network.servers["a"].server.database
+    await database.write(lambda txn: txn.run("UPDATE pushers SET kind = 'pigeon'"))
+    await say(alice, room, "hello", 1)
+    before = database.counts.reads
+    await network.passes(600)
+    assert tower.told == []
+    assert database.counts.reads - before < 1000
+    await database.write(lambda txn: txn.run("UPDATE pushers SET kind = 'http', data = :data", data=b'{"no": "url"}'))
+    await network.passes(3600)
+    assert database.counts.reads - before < 6000
+
+
 class Letters:
     """Who takes the mail."""
 
