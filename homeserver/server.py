@@ -13,7 +13,20 @@ from homeserver.api.client.versions import UNSTABLE, Versions
 from homeserver.api.operations import Operations
 from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
-from homeserver.composition import accounts, arrivals, attention, federation, ground, keys, media, membership, notifying, rooms, sync
+from homeserver.composition import (
+    accounts,
+    arrivals,
+    attention,
+    directory,
+    federation,
+    ground,
+    keys,
+    media,
+    membership,
+    notifying,
+    rooms,
+    sync,
+)
 from homeserver.composition.accounts import Accounts, Outside
 from homeserver.composition.arrivals import Arrivals
 from homeserver.composition.federation import Federation
@@ -103,10 +116,11 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     people = accounts.compose(on, in_rooms, NoBridges(), outside)
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
+    finding = directory.compose(on, others)
     coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, others, coming)
+    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, others, coming)
     working = (people, attentive, telling, files, coming, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate

@@ -46,7 +46,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation) -> Membership:
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
         Sending(timeline, invites, aliases),
         Relations(ground.database, ground.clock),
-        CreateRoom(timeline, invites, ground.identity, ground.settings.rooms.default_version),
+        CreateRoom(timeline, invites, ground.identity, ground.settings.rooms.default_version, ground.settings.directory.publication),
         MembershipPages(joins, Knocks(timeline, handshake), invites, leaves, aliases),
         MembershipOfOthers(Residents(timeline, keyring), invites),
         AliasPages(aliases, timeline, ground.clock),

@@ -53,6 +53,16 @@ def get(txn: Transaction, room_id: str) -> Room | None:
     return _room(room_id, row)
 
 
+def several(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Room]:
+    """Those of the rooms that this server knows."""
+    rows = txn.all(
+        "SELECT room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial FROM rooms WHERE room_id IN :rooms",
+        rooms=list(room_ids),
+    )
+    return {row[0]: room for row in rows if (room := _room(row[0], row[1:])) is not None}
+
+
 def lock(txn: Transaction, room_id: str) -> Room | None:
     """The room, locked until the transaction ends."""
     row = txn.one(
@@ -102,17 +112,18 @@ def _columns(room: Room) -> dict[str, object]:
     }
 
 
-def add(txn: Transaction, room: Room) -> None:
-    """Write the row of a room that is new here."""
-    txn.run(
+def add(txn: Transaction, room: Room) -> bool:
+    """Write the row of a room that is new here; False where it is not."""
+    done = txn.run(
         "INSERT INTO rooms (room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
         " joined_members, invited_members, departed, partial)"
         " VALUES (:room, :version, :creator, :seq, :heads, :root, :last, :notable, :removals, :servers,"
-        " :joined, :invited, :departed, :partial)",
+        " :joined, :invited, :departed, :partial) ON CONFLICT DO NOTHING",
         version=room.version.id,
         creator=room.creator,
         **_columns(room),
     )
+    return done > 0
 
 
 def store(txn: Transaction, room: Room) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.errors import BadJSON, InvalidParam, Refused
+from homeserver.directory.listing import Publication
+from homeserver.errors import BadJSON, Forbidden, InvalidParam, Refused
 from homeserver.events import versions
 from homeserver.events.identifiers import RoomAlias, RoomID, UserID
 from homeserver.identity import Identity
@@ -62,6 +63,7 @@ class CreateRoom:
     invites: Invites
     identity: Identity
     default_version: str
+    publication: Publication
 
     @post("/_matrix/client/v3/createRoom", limit="room_creation", max_body=256 * 1024, suspended=False)
     async def create(self, caller: Caller, body: NewRoom) -> Made:
@@ -70,6 +72,8 @@ class CreateRoom:
         invited = _users(body.invite)
         if body.invite_3pid:
             raise Refused(403, "M_THREEPID_DENIED", "This server has no identity server to invite by e-mail or phone with")
+        if body.visibility == "public" and self.publication == "admins" and not caller.is_admin:
+            raise Forbidden("Only administrators of this server may publish rooms")
         wish = Wish(
             creator=caller.user_id,
             version=version,
