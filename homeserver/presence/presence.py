@@ -160,6 +160,12 @@ class Presence:
         now = self._clock.now()
         return [{"type": "m.presence", "sender": user, "content": known[user].state.content(now)} for user in sorted(shown)]
 
+    def changes(self, serial: int) -> dict[str, dict[str, Any]]:
+        """The state, as content of `m.presence`, of everybody who has changed since `serial`; who may hear of whom is asked elsewhere."""
+        now = self._clock.now()
+        known = dict(self._known) if self._policy.enabled else {}
+        return {user: one.state.content(now) for user, one in known.items() if one.serial > serial}
+
     def joined(self, user: str) -> None:
         """A user has come to a room: those who are there have to hear how they are."""
         known = self._known.get(user)
@@ -194,7 +200,7 @@ class Presence:
             self._known[user] = _Known(state, known.serial, self._clock.now())
 
     def _store(self, user: str, state: State) -> None:
-        self.serial += 1
+        self.serial = max(self.serial + 1, self._clock.now() * 1000)
         self._known[user] = _Known(state, self.serial, self._clock.now())
         self._changed.add(user)
         if self._flush_call is None:
@@ -207,7 +213,7 @@ class Presence:
         Deferred.fromCoroutine(self._tell(changed)).addErrback(lambda failure: log.failure("Presence could not be told", failure))
 
     async def _tell(self, changed: set[str]) -> None:
-        self._database.wakeups.fire({*await self._database.read(sharing.rooms_of, changed), *changed})
+        self._database.wakeups.fire({*await self._database.read(sharing.rooms_of, changed), *changed, "presence"})
         ours = [user for user in changed if user.endswith(":" + self._name) and self._is_news(user)]
         if not ours or not self._policy.over_federation:
             return

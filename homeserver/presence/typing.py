@@ -1,6 +1,6 @@
 """Who is typing in which room: in memory only, gone with the process.  spec: client-server-api#typing-notifications
 
-Serials grow with each change, also over a restart (they begin with the time).  `since` may be called from any thread.
+Serials grow with each change; they follow the time, so that they also grow over a restart and from process to process.  `since` may be called from any thread.
 """
 
 from collections.abc import Iterable, Mapping
@@ -59,6 +59,10 @@ class Typing:
             if room is not None and room.serial > serial and (room.users or serial):
                 found[room_id] = list(room.users)
         return found
+
+    def changes(self, serial: int) -> dict[str, list[str]]:
+        """The same for all rooms: for who may be in any."""
+        return self.since(serial, list(self._rooms))
 
     async def set(self, user: UserID, room_id: RoomID, typing: bool, timeout_ms: int | None = None) -> None:
         """A local user types, for `timeout_ms` unless they say so again, or stops.  Raises `Forbidden` for who is not in the room."""
@@ -128,11 +132,11 @@ class Typing:
             self._tell(user, room_id, servers, False)
 
     def _change(self, room_id: str, users: tuple[str, ...]) -> None:
-        self.serial += 1
+        self.serial = max(self.serial + 1, self._clock.now() * 1000)
         self._rooms[room_id] = replace(self._rooms.get(room_id, _Room(0)), serial=self.serial, users=users)
         if not users:
             self._clock.later(600, self._forget, room_id, self.serial)
-        self._database.wakeups.fire([room_id])
+        self._database.wakeups.fire([room_id, "typing"])
 
     def _forget(self, room_id: str, serial: int) -> None:
         """Everybody who waits has long heard that nobody types."""
