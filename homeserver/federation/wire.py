@@ -352,6 +352,8 @@ class _Bounded(HTTP11ClientProtocol):
 class _BoundedFactory(Factory):
     """What makes the protocols of the pool."""
 
+    noisy = False
+
     def __init__(self, quiescent: Any, metadata: str) -> None:
         self._quiescent = quiescent
 
