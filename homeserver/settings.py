@@ -4,6 +4,7 @@ The text under a field is its documentation: `config/full.yaml` and `docs/settin
 """
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -177,6 +178,10 @@ class Federation:
     """false: any certificate is believed.  For tests only."""
     allow_private_addresses: bool = False
     """Whether servers, previews and pushes may lead to private networks.  For tests and closed networks."""
+    allowed_addresses: tuple[str, ...] = ()
+    """Addresses or networks that may be connected to whatever else is said, e.g. 10.1.2.3 or 10.0.0.0/8."""
+    denied_addresses: tuple[str, ...] = ()
+    """Addresses or networks never to be connected to, beside private ones."""
     trusted_notaries: tuple[str, ...] = ("matrix.org",)
     """Servers asked for the keys of servers that do not answer."""
     timeout: Duration = Duration.parse("60s")
@@ -189,6 +194,14 @@ class Federation:
     """Largest transaction taken from another server."""
     prefer_ipv4: bool = False
     """Whether addresses of version 4 are tried first."""
+
+    def __post_init__(self) -> None:
+        for name in ("allowed_addresses", "denied_addresses"):
+            for text in getattr(self, name):
+                try:
+                    ip_network(text, strict=False)
+                except ValueError:
+                    raise WrongField(name, f"expected addresses or networks such as 10.0.0.0/8, got '{text}'") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,5 +88,7 @@ def _database(settings: Settings, reactor: Any) -> Database:
 
 def _network(settings: Settings, reactor: Any, clock: Clock) -> Transport:
     chosen = settings.federation
-    rules = Rules.of(allow_private=chosen.allow_private_addresses)
+    rules = Rules.of(
+        allow_private=chosen.allow_private_addresses, allowed=chosen.allowed_addresses, denied=chosen.denied_addresses
+    )
     return network.connect(reactor, clock, Choices(rules, chosen.ca_file, chosen.verify_certificates, chosen.prefer_ipv4))
