@@ -202,7 +202,8 @@ def _server_allowed(txn: Transaction, room_id: str, root: bytes, server: ServerN
     rule = _history(state.view(txn, root, [HISTORY]).get(HISTORY))
     if rule in ("world_readable", "shared"):
         return True
-    ours = [user for (user,) in txn.all("SELECT user_id FROM members WHERE room_id = :room AND server = :server", room=room_id, server=server)]
+    rows = txn.all("SELECT user_id FROM members WHERE room_id = :room AND server = :server", room=room_id, server=server)
+    ours = [user for (user,) in rows]
     view = state.view(txn, root, [("m.room.member", user) for user in ours])
     wanted = {"join", "invite"} if rule == "invited" else {"join"}
     return any(event.membership in wanted for event in view.values())

@@ -269,7 +269,8 @@ def add_gaps(txn: Transaction, room_id: str, missing: Iterable[str], num: int, o
     """Remember that the event `num`, at `order`, follows events that are not here."""
     for missing_id in missing:
         txn.run(
-            "INSERT INTO gaps (room_id, missing_id, num, major, minor) VALUES (:room, :missing, :num, :major, :minor) ON CONFLICT DO NOTHING",
+            "INSERT INTO gaps (room_id, missing_id, num, major, minor) VALUES (:room, :missing, :num, :major, :minor)"
+            " ON CONFLICT DO NOTHING",
             room=room_id, missing=missing_id, num=num, major=order[0], minor=order[1],
         )  # fmt: skip
 

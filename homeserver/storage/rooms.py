@@ -188,4 +188,5 @@ def joined_servers(txn: Transaction, room_id: str) -> list[ServerName]:
 
 def shares(txn: Transaction, room_id: str, server: str) -> bool:
     """Whether `server` has a joined member in the room."""
-    return txn.value("SELECT joined FROM room_servers WHERE room_id = :room AND server = :server AND joined > 0", room=room_id, server=server) is not None
+    sql = "SELECT joined FROM room_servers WHERE room_id = :room AND server = :server AND joined > 0"
+    return txn.value(sql, room=room_id, server=server) is not None

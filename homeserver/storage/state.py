@@ -139,8 +139,9 @@ def set_current(txn: Transaction, room_id: str, key: Key, stored: Stored | None,
         )  # fmt: skip
     else:
         txn.run(
-            "INSERT INTO current_state (room_id, type, state_key, num, event_id, position) VALUES (:room, :type, :key, :num, :id, :position)"
-            " ON CONFLICT (room_id, type, state_key) DO UPDATE SET num = excluded.num, event_id = excluded.event_id, position = excluded.position",
+            "INSERT INTO current_state (room_id, type, state_key, num, event_id, position)"
+            " VALUES (:room, :type, :key, :num, :id, :position) ON CONFLICT (room_id, type, state_key)"
+            " DO UPDATE SET num = excluded.num, event_id = excluded.event_id, position = excluded.position",
             room=room_id, type=kind, key=state_key, num=stored.num, id=stored.event.event_id, position=position,
         )  # fmt: skip
     if log:

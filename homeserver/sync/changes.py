@@ -187,10 +187,11 @@ def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[s
             before += [
                 stored for stored in parts.member_events(txn, room, shown, senders) if stored.key not in known
             ]
+    about = bundling.bundles(txn, viewer, shown.events, selection.ignored)
     members_changed = whole or any(stored.event.type == "m.room.member" for stored in [*shown.events, *before])
     return RoomChanges(
         span.room_id,
-        presenting.present(txn, viewer, shown.events, room_id=False, relations=bundling.bundles(txn, viewer, shown.events, selection.ignored)),
+        presenting.present(txn, viewer, shown.events, room_id=False, relations=about),
         # Who comes to a room while following others has seen nothing of it: there is always more in front.
         shown.limited or (whole and question.since is not None),
         places.text(shown.before, span.upto),
@@ -227,7 +228,8 @@ def _left(
     move = moves.get(room_id)
     was_in = move is not None and move.began == "join"
     if room is None or last.order is None or not (was_in or visibility.standing(txn, room_id, viewer.user_id).left_at):
-        yield RoomChanges(room_id, presenting.present(txn, viewer, [last], room_id=False), False, places.text((0, 0)), [], False, None, [], False)
+        bare = presenting.present(txn, viewer, [last], room_id=False)
+        yield RoomChanges(room_id, bare, False, places.text((0, 0)), [], False, None, [], False)
         return
     span = Span(room_id, question.since if was_in else None, upto, last.order)
     shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=True)

@@ -58,7 +58,10 @@ async def test_a_stranger_cannot_tell_a_hidden_room_from_none(network: Network) 
     assert not differing, "\n".join(map(str, differing))
 
 
-@pytest.mark.parametrize("path", ["make_join/{room}/@bob:b", "make_knock/{room}/@bob:b", "make_leave/{room}/@bob:b", "state/{room}?event_id=$x"])
+PATHS = ("make_join/{room}/@bob:b", "make_knock/{room}/@bob:b", "make_leave/{room}/@bob:b", "state/{room}?event_id=$x")
+
+
+@pytest.mark.parametrize("path", PATHS)
 @story
 async def test_a_strange_server_cannot_either(network: Network, path: str) -> None:
     a, b = network.server("a"), network.server("b")
