@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from homeserver.errors import Refused
 from homeserver.push import rules, verdicts
 from homeserver.push.rules import NO_RULES, Ruleset
 from homeserver.storage import push_rules
@@ -32,6 +33,20 @@ def edit(txn: Transaction, user_id: str, change: Callable[[Ruleset], Ruleset]) -
     old = rules.load(found[1]) if found else NO_RULES
     new = change(old)
     push_rules.put(txn, user_id, new.dump(), keywords(new))
+
+
+def carry_over(txn: Transaction, user_id: str, old_room: str, new_room: str) -> None:
+    """What a user wanted of a room they want of the one that replaces it: they need not mute it again."""
+    found = push_rules.get(txn, user_id)
+    if found is None:
+        return
+    old = rules.load(found[1])
+    try:
+        new = old.carried_over(old_room, new_room)
+    except Refused:  # they have as many rules as there may be
+        return
+    if new is not old:
+        push_rules.put(txn, user_id, new.dump(), keywords(new))
 
 
 def keywords(ruleset: Ruleset) -> frozenset[Words]:

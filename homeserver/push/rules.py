@@ -136,6 +136,17 @@ class Ruleset:
         """With other actions for a rule; raises `Refused`."""
         return _within_limits(self._alter(self.find(kind, rule_id), Change(actions=known_actions(actions))))
 
+    def carried_over(self, old_room: str, new_room: str) -> "Ruleset":
+        """With the user's own rules about `old_room` for the room that replaces it, too; itself where there are none to add."""
+        ruleset = self
+        for kind in ("room", "override", "underride"):
+            have = {rule.rule_id for rule in self.own.get(kind, ())}
+            for rule in self.own.get(kind, ()):
+                copy = _carried(rule, old_room, new_room)
+                if copy is not None and copy.rule_id not in have:
+                    ruleset = ruleset.put(copy, after=rule.rule_id)
+        return ruleset
+
     def _alter(self, rule: Rule, change: Change) -> "Ruleset":
         if rule.default:
             old = self.changed.get(rule.rule_id, Change())
@@ -178,6 +189,22 @@ def _own(kind: str, rule: Mapping[str, Any]) -> Rule:
 def _altered(rule: Rule, change: Change) -> Rule:
     enabled = rule.enabled if change.enabled is None else change.enabled
     return replace(rule, enabled=enabled, actions=rule.actions if change.actions is None else change.actions)
+
+
+def _carried(rule: Rule, old_room: str, new_room: str) -> Rule | None:
+    """The rule, said of another room; None for one that does not name the old room."""
+    if rule.kind == "room":
+        return replace(rule, rule_id=new_room) if rule.rule_id == old_room else None
+    conditions = [_of_room(one, old_room, new_room) for one in rule.conditions]
+    if conditions == list(rule.conditions):
+        return None
+    rule_id = rule.rule_id.replace(old_room, new_room) if old_room in rule.rule_id else f"{rule.rule_id} {new_room}"
+    return replace(rule, rule_id=rule_id, conditions=tuple(conditions))
+
+
+def _of_room(condition: Mapping[str, Any], old_room: str, new_room: str) -> Mapping[str, Any]:
+    named = [name for name in ("pattern", "value") if condition.get("key") == "room_id" and condition.get(name) == old_room]
+    return {**condition, **dict.fromkeys(named, new_room)} if named else condition
 
 
 def _place(rules: list[Rule], before: str | None, after: str | None) -> int:

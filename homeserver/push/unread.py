@@ -11,7 +11,7 @@ from homeserver.events import notable as worth
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.power import Power
-from homeserver.push import defaults, globs, reading, verdicts
+from homeserver.push import defaults, editing, globs, reading, verdicts
 from homeserver.push.conditions import Occasion, Reader
 from homeserver.push.verdicts import Verdict
 from homeserver.rooms import threads
@@ -75,6 +75,9 @@ class Unread:
         if ROOM not in notable.marks(txn, user, [room.room_id]).get(room.room_id, {}):
             mark = Mark(stored.order, room.notable, notable.threads_total(txn, room.room_id))
             notable.put_mark(txn, user, room.room_id, ROOM, mark)
+            predecessor = replaced_by(txn, room)
+            if predecessor is not None:
+                editing.carry_over(txn, user, predecessor, room.room_id)
 
     def _read_by_sender(self, txn: Transaction, room: Room, stored: Stored, thread: str) -> None:
         event = stored.event
@@ -116,6 +119,14 @@ class Unread:
             return ()
         ours = ":" + self.name
         return [user for user in users if isinstance(user, str) and user.endswith(ours) and "\0" not in user][:MAX_MENTIONED]
+
+
+def replaced_by(txn: Transaction, room: Room) -> str | None:
+    """The room that this one says to replace.  spec: client-server-api#room-upgrades"""
+    create = state.view(txn, room.state_root, [CREATE]).get(CREATE)
+    predecessor = create.content.get("predecessor") if create is not None else None
+    old = predecessor.get("room_id") if isinstance(predecessor, dict) else None
+    return old if isinstance(old, str) and old != room.room_id else None
 
 
 def is_personal(verdict: Verdict) -> bool:

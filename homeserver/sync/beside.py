@@ -102,7 +102,7 @@ def _counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:
     section: dict[str, Any] = {
         "unread_notifications": {"notification_count": shown.notifications, "highlight_count": shown.highlights}
     }
-    if by_thread:
+    if by_thread and counted.threads:
         section["unread_thread_notifications"] = {
             root: {"notification_count": count.notifications, "highlight_count": count.highlights}
             for root, count in counted.threads.items()

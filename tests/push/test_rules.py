@@ -69,6 +69,17 @@ def test_what_a_rule_may_not_be(rule: Rule) -> None:
         NO_RULES.put(rule)
 
 
+def test_rules_about_a_room_are_carried_over_to_its_successor() -> None:
+    mute = Rule("override", "!old:a", (), ({"kind": "event_match", "key": "room_id", "pattern": "!old:a"},))
+    ruleset = NO_RULES.put(mute).put(Rule("room", "!old:a", ("dont_notify",))).put(Rule("sender", "!old:a", ()))
+    carried = ruleset.carried_over("!old:a", "!new:a")
+    assert carried.find("room", "!new:a").actions == ("dont_notify",)
+    assert carried.find("override", "!new:a").conditions[0]["pattern"] == "!new:a"
+    assert carried.find("room", "!old:a") and ids(carried, "sender") == ["!old:a"]
+    assert carried.carried_over("!old:a", "!new:a") is carried
+    assert NO_RULES.carried_over("!old:a", "!new:a") is NO_RULES
+
+
 def test_there_is_an_end_to_rules() -> None:
     full = rules.Ruleset({"sender": tuple(Rule("sender", f"@{n}:a", ()) for n in range(rules.MAX_RULES))})
     with pytest.raises(Refused):
