@@ -126,8 +126,8 @@ def elsewhere(town: Town) -> None:
 def test_users_elsewhere_are_as_their_own_server_says(town: Town) -> None:
     elsewhere(town)
     update = {"user_id": "@zoe:b", "presence": "online", "last_active_ago": 3000, "currently_active": True, "status_msg": "hi"}
-    stranger = {**update, "user_id": "@stranger:b"}
-    now(town.presence.receive(ServerName("b"), {"push": [update, stranger, {**update, "user_id": "@bad:c"}, 5, {"presence": "x"}, {}]}))
+    stranger, other = {**update, "user_id": "@stranger:b"}, {**update, "user_id": "@bad:c"}
+    now(town.presence.receive(ServerName("b"), {"push": [update, stranger, other, 5, {"presence": "x"}, {}]}))
     shown = {"presence": "online", "last_active_ago": 3000, "currently_active": True, "status_msg": "hi"}
     assert town.sees("bob") == {"@zoe:b": shown}
     town.reactor.pump([60] * 32)
