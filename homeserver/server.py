@@ -5,7 +5,6 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from homeserver.accounts.bridges import NoBridges
 from homeserver.accounts.closing import Closed
 from homeserver.accounts.profiles import Elsewhere
 from homeserver.api.admin.commands import Commands
@@ -15,6 +14,7 @@ from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
 from homeserver.composition import (
     accounts,
+    appservices,
     arrivals,
     attention,
     directory,
@@ -28,6 +28,7 @@ from homeserver.composition import (
     sync,
 )
 from homeserver.composition.accounts import Accounts, Outside
+from homeserver.composition.appservices import AppServices
 from homeserver.composition.arrivals import Arrivals
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
@@ -41,6 +42,7 @@ from homeserver.identity import Identity
 from homeserver.keys.announce import Announcer
 from homeserver.keys.devices import AccountWatch, DeviceWatch
 from homeserver.keys.joining import RoomWatch
+from homeserver.rooms.entering import Observer
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.web.listening import Doors
@@ -69,6 +71,7 @@ class Server:
     federation: Federation
     arrivals: Arrivals
     telling: Notifying
+    bridging: AppServices
 
     @property
     def operator(self) -> Commands:
@@ -109,19 +112,23 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     others = federation.compose(on)
     announcer = Announcer(settings.federation.share_device_names)
     attentive, telling = attention.compose(on, others), notifying.compose(on)
-    in_rooms = rooms.compose(on, observers=(RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe))
-    entering = membership.compose(on, in_rooms, others)
+    bridged = appservices.register(on)
+    watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
+    watching = (*watching, *bridged.observers)
+    in_rooms = rooms.compose(on, observers=watching)
+    entering = membership.compose(on, in_rooms, others, bridged.asking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), *telling.closed)
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer), *telling.watchers), closed)
-    people = accounts.compose(on, in_rooms, NoBridges(), outside)
+    people = accounts.compose(on, in_rooms, bridged.services, outside)
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
-    finding = directory.compose(on, others)
+    finding = directory.compose(on, in_rooms, others, entering)
+    bridging = appservices.compose(on, bridged, attentive)
     coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, others, coming)
-    working = (people, attentive, telling, files, coming, others)
+    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, bridging, others, coming)
+    working = (people, attentive, telling, files, bridging, coming, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -138,6 +145,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         federation=others,
         arrivals=coming,
         telling=telling,
+        bridging=bridging,
     )
 
 

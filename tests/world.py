@@ -153,6 +153,7 @@ class Network:
         home = self.servers[name] = Home(build(settings, self.reactor, given), self)
         home.server.arrivals.inbox.start()
         home.server.federation.outbox.start()
+        home.server.bridging.deliveries.start()
         return home
 
     async def passes(self, seconds: float) -> None:

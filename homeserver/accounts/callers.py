@@ -200,9 +200,11 @@ class Callers:
     async def _masquerade(self, bridge: Bridge, request: Request) -> Caller:
         asked = query_values(request.query) if request.query else {}
         device_id = next((asked[name][0] for name in MASQUERADE_DEVICE if name in asked), None)
-        caller = Caller(bridge.sender, device_id, appservice=bridge.id, rate_limited=bridge.rate_limited)
+        caller = Caller(bridge.sender, device_id, appservice=bridge.id, rate_limited=False)
         if "user_id" in asked:
-            caller = replace(caller, user_id=_user(bridge, asked["user_id"][0]))
+            user_id = _user(bridge, asked["user_id"][0])
+            # The sender itself is never limited.  spec: application-service-api#registration
+            caller = replace(caller, user_id=user_id, rate_limited=bridge.rate_limited and user_id != bridge.sender)
         if caller.user_id == bridge.sender and device_id is None:
             return caller
         return await self.database.read(_standing, caller)

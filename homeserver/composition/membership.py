@@ -10,6 +10,7 @@ from homeserver.api.client.relations import Relations
 from homeserver.api.client.send import Sending
 from homeserver.api.server.directory import DirectoryQueries
 from homeserver.api.server.membership import MembershipOfOthers
+from homeserver.appservices.asking import Asking
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground
 from homeserver.composition.rooms import Rooms
@@ -34,19 +35,19 @@ class Membership:
     endpoints: tuple[object, ...]
 
 
-def compose(ground: Ground, rooms: Rooms, federation: Federation) -> Membership:
+def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking) -> Membership:
     """Make it."""
     timeline, peers, keyring = rooms.timeline, federation.peers, federation.keyring
     handshake = Handshake(peers, ground.identity, ground.clock)
-    aliases = Aliases(ground.database, ground.identity, peers)
-    invites = Invites(timeline, peers, keyring)
+    aliases = Aliases(ground.database, ground.identity, peers, asking)
+    invites = Invites(timeline, peers, keyring, asking.summon)
     joins = Joins(timeline, handshake, keyring)
     leaves = Leaves(timeline, handshake)
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
         Sending(timeline, invites, aliases),
         Relations(ground.database, ground.clock),
-        CreateRoom(timeline, invites, ground.identity, ground.settings.rooms.default_version, ground.settings.directory.publication),
+        CreateRoom(timeline, invites, aliases, ground.settings.rooms.default_version, ground.settings.directory.publication),
         MembershipPages(joins, Knocks(timeline, handshake), invites, leaves, aliases),
         MembershipOfOthers(Residents(timeline, keyring), invites),
         AliasPages(aliases, timeline, ground.clock),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
 from homeserver.events.errors import Malformed
@@ -26,6 +26,16 @@ class BadAlias(Refused):
         super().__init__(400, "M_BAD_ALIAS", sentence)
 
 
+class Keepers(Protocol):
+    """Application services, as far as aliases are concerned."""
+
+    def reserved_alias(self, alias: str, besides: str | None = None) -> bool:
+        """Whether a service other than `besides` keeps this alias for itself."""
+
+    async def open_room(self, alias: str) -> bool:
+        """Whether a service has, upon the question, made a room with this alias."""
+
+
 @dataclass(frozen=True)
 class Aliases:
     """Resolving, making and removing aliases."""
@@ -33,10 +43,13 @@ class Aliases:
     database: Database
     identity: Identity
     peers: Peers
+    keepers: Keepers
 
     async def resolve(self, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
         """The room that an alias means, and servers that are in it.  Raises `NotFound`."""
         if self.identity.is_mine(alias):
+            if await self.database.read(directory.alias, alias) is None:
+                await self.keepers.open_room(alias)
             return await self.database.read(self._local, alias)
         server = ServerName(alias.domain)
         try:
@@ -57,6 +70,11 @@ class Aliases:
         servers = rooms.joined_servers(txn, found[0])[:MOST_SERVERS]
         # Ourselves first: we made the alias, and know the room best.
         return found[0], [self.identity.name, *(server for server in servers if server != self.identity.name)]
+
+    def check_free(self, alias: RoomAlias, appservice: str | None) -> None:
+        """Raise `Refused` (M_EXCLUSIVE) for an alias that another application service keeps for itself."""
+        if self.keepers.reserved_alias(alias, appservice):
+            raise Refused(400, "M_EXCLUSIVE", "This alias is reserved for an application service")
 
     async def create(self, alias: RoomAlias, room_id: RoomID, user: UserID, now: int) -> None:
         """Let a new alias of this server mean a room that the user is in.  Raises `Refused` (409) where it is taken."""

@@ -1,6 +1,6 @@
 """Inviting, and being invited.  docs/flows/joining.md"""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Invites:
     timeline: Timeline
     peers: Peers
     keyring: Keyring
+    summon: Callable[[UserID], Awaitable[bool]]
+    """Asks application services for a user who is not here."""
 
     async def profile(self, user: UserID) -> dict[str, Any]:
         """Name and picture of a local user, as they go into a member event."""
@@ -53,6 +55,7 @@ class Invites:
         """Invite `target`; `content` are further fields of the member event.  Raises `Denied`, or what the target's server says."""
         await self.allowed(inviter, [target])
         if self.timeline.identity.is_mine(target):
+            await self.summon(target)
             more = await self.profile(target)
             draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target)
             return await self.timeline.send(room_id, draft)
@@ -110,6 +113,7 @@ class Invites:
             await self.keyring.verify_event(event)
         except BadSignature as error:
             raise Forbidden(f"The invite is not signed as it must be: {error}") from None
+        await self.summon(target)
         signed = self.timeline.identity.sign_event(version, event.data)
         stripped = [entry for entry in shown[:MAX_STRIPPED] if is_stripped(entry)]
         await self.timeline.database.write(self._receive, events_core.read(version, signed, room_id), origin, stripped)

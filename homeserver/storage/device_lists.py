@@ -56,7 +56,7 @@ def latest(txn: Transaction, user_id: str) -> Latest:
 def _wake(txn: Transaction, user_id: str) -> None:
     # The rooms stand for all who share them: to look for these would mean to read all members of large rooms.
     rooms = txn.all("SELECT room_id FROM members WHERE user_id = :user AND membership = 'join'", user=user_id)
-    txn.wake(user_id, *(room for (room,) in rooms))
+    txn.wake(user_id, "device_lists", *(room for (room,) in rooms))
 
 
 # What a viewer must be told

@@ -69,7 +69,7 @@ def set_member(txn: Transaction, stored: Stored, position: int, *, local: bool) 
             previous=previous,
             num=stored.num,
         )
-        txn.wake(user)
+        txn.wake(user, "memberships")
     return previous
 
 

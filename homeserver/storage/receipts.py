@@ -42,7 +42,7 @@ def put(txn: Transaction, receipt: Receipt) -> bool:
         major=major, minor=minor, ts=receipt.ts, position=txn.position(),
     )  # fmt: skip
     if moved:
-        txn.wake(receipt.user_id if receipt.type == PRIVATE else receipt.room_id)
+        txn.wake(receipt.user_id if receipt.type == PRIVATE else receipt.room_id, "receipts")
     return moved > 0
 
 

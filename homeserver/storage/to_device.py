@@ -36,7 +36,7 @@ def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now
             for (user, device), message in open_to_it.items()
         ],
     )
-    txn.wake(*(f"{user}/{device}" for user, device in open_to_it))
+    txn.wake("to_device", *(f"{user}/{device}" for user, device in open_to_it))
 
 
 def _full(txn: Transaction, sender: str, devices: Sequence[Device]) -> set[Device]:

@@ -42,11 +42,13 @@ class AliasPages:
         """Make an alias of this server."""
         if not self.aliases.identity.is_mine(alias):
             raise Forbidden("This alias belongs to another server")
+        self.aliases.check_free(alias, caller.appservice)
         await self.aliases.create(alias, RoomID.parse(body.room_id), caller.user_id, self.clock.now())
 
     @delete("/_matrix/client/v3/directory/room/{alias}")
     async def remove(self, caller: Caller, alias: RoomAlias) -> None:
         """Remove an alias."""
+        self.aliases.check_free(alias, caller.appservice)
         room_id = await self.aliases.remove(alias, caller.user_id, admin=caller.is_admin)
         await self._name_no_more(caller, room_id, alias)
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from homeserver.directory.aliases import Aliases
 from homeserver.directory.listing import Publication
 from homeserver.errors import BadJSON, Forbidden, InvalidParam, Refused
 from homeserver.events import versions
 from homeserver.events.identifiers import RoomAlias, RoomID, UserID
-from homeserver.identity import Identity
 from homeserver.membership.invites import Invites
 from homeserver.rooms import creation
 from homeserver.rooms.creation import Wish
@@ -61,7 +61,7 @@ class CreateRoom:
 
     timeline: Timeline
     invites: Invites
-    identity: Identity
+    aliases: Aliases
     default_version: str
     publication: Publication
 
@@ -82,25 +82,27 @@ class CreateRoom:
             power_levels=body.power_level_content_override,
             initial_state=[(entry.type, entry.state_key, entry.content) for entry in body.initial_state],
             member_content=await self.invites.profile(caller.user_id),
-            alias=self._alias(body.room_alias_name),
+            alias=self._alias(body.room_alias_name, caller.appservice),
             name=body.name,
             topic=body.topic,
             invite=invited,
         )
         await self.invites.allowed(caller.user_id, invited)
-        room_id = None if version.room_id_is_create_hash else RoomID(f"!{secrets.token_urlsafe(18)}:{self.identity.name}")
+        room_id = None if version.room_id_is_create_hash else RoomID(f"!{secrets.token_urlsafe(18)}:{self.aliases.identity.name}")
         also = partial(_list, alias=wish.alias, creator=caller.user_id, public=body.visibility == "public", now=self.timeline.clock.now())
         made = await self.timeline.create(version, creation.first_events(wish), room_id, also)
         for user in invited:
             await self.invites.invite(caller.user_id, made, user, {"is_direct": True} if body.is_direct else {})
         return Made(made)
 
-    def _alias(self, localpart: str | None) -> RoomAlias | None:
+    def _alias(self, localpart: str | None, appservice: str | None) -> RoomAlias | None:
         if localpart is None:
             return None
         if ":" in localpart or not localpart or any(character.isspace() for character in localpart):
             raise InvalidParam("room_alias_name is a local part: without colon and white space")
-        return RoomAlias.parse(f"#{localpart}:{self.identity.name}")
+        alias = RoomAlias.parse(f"#{localpart}:{self.aliases.identity.name}")
+        self.aliases.check_free(alias, appservice)
+        return alias
 
 
 def _users(invite: list[str]) -> list[UserID]:

@@ -1,0 +1,19 @@
+-- Application services: how far each has been told what happens.  Who they are is in their registration files.
+
+CREATE TABLE appservices (
+    id TEXT PRIMARY KEY,
+    -- everything up to this token has been looked through for what concerns it
+    token TEXT NOT NULL,
+    -- the latest transaction; begins at the time of day, so that it never starts over
+    txn_id BIGINT NOT NULL,
+    -- its body while it is not acknowledged, else null
+    body BYTES,
+    -- attempts that failed in a row, and when the next one is due (ms)
+    failures BIGINT NOT NULL,
+    retry_ts BIGINT NOT NULL
+);
+
+CREATE INDEX accounts_of_appservice ON accounts (appservice_id, user_id) WHERE appservice_id IS NOT NULL;
+-- What is read for all rooms at once.
+CREATE INDEX membership_changes_by_position ON membership_changes (position);
+CREATE INDEX receipts_in_order ON receipts (position);
