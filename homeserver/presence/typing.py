@@ -1,6 +1,7 @@
 """Who is typing in which room: in memory only, gone with the process.  spec: client-server-api#typing-notifications
 
-Serials grow with each change; they follow the time, so that they also grow over a restart and from process to process.  `since` may be called from any thread.
+Serials grow with each change; they follow the time, so that they also grow over a restart and from
+process to process.  `since` may be called from any thread.
 """
 
 from collections.abc import Iterable, Mapping
