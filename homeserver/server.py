@@ -42,6 +42,7 @@ from homeserver.identity import Identity
 from homeserver.keys.announce import Announcer
 from homeserver.keys.devices import AccountWatch, DeviceWatch
 from homeserver.keys.joining import RoomWatch
+from homeserver.membership.carrying import Carrying
 from homeserver.rooms.entering import Observer
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
@@ -114,7 +115,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     attentive, telling = attention.compose(on, others), notifying.compose(on)
     bridged = appservices.register(on)
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
-    watching = (*watching, *bridged.observers)
+    watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), *telling.closed)

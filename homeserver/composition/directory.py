@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 from homeserver.api.client.public_rooms import PublicRoomPages
+from homeserver.api.client.upgrades import UpgradePages
 from homeserver.api.server.public_rooms import PublicRoomsForServers
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground
+from homeserver.composition.membership import Membership
+from homeserver.composition.rooms import Rooms
 from homeserver.directory.listing import Listing
 from homeserver.directory.public_rooms import PublicRooms
+from homeserver.rooms.upgrades import Upgrades
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Directory:
     endpoints: tuple[object, ...]
 
 
-def compose(ground: Ground, federation: Federation) -> Directory:
+def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Membership) -> Directory:
     """Make it."""
     settings, database = ground.settings.directory, ground.database
     public = PublicRooms(database, federation.peers)
@@ -25,5 +29,6 @@ def compose(ground: Ground, federation: Federation) -> Directory:
     endpoints = (
         PublicRoomPages(public, listing, ground.identity, ground.clock, settings.public_rooms_without_login),
         PublicRoomsForServers(public, settings.public_rooms_over_federation),
+        UpgradePages(Upgrades(rooms.timeline), membership.invites),
     )
     return Directory(endpoints)
