@@ -78,6 +78,24 @@ class Beginning:
     state: Sequence[EventID]
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A received event on its way in; `written`: it and the states around it were written down in an earlier act."""
+
+    event: Event
+    before: Sequence[str] | None
+    relay: bool
+    written: bool = False
+
+
+class AlreadyIn(Exception):
+    """Somebody else here joined the room meanwhile."""
+
+    def __init__(self, beginning: Beginning) -> None:
+        super().__init__(beginning.event.room_id)
+        self.beginning = beginning
+
+
 @dataclass(frozen=True)
 class Timeline:
     """The timelines of all rooms of this server."""
@@ -277,10 +295,12 @@ class Timeline:
         Raises `MissingPredecessors`, `MissingAuth`, `NotFound` for a room that this server is not in.
         spec: server-server-api#checks-performed-on-receipt-of-a-pdu
         """
-        while True:
-            outcome = await self.database.write(self._accept, event, before, relay)
-            if outcome is not None:
-                return outcome
+        arrived = Arrived(event, before, relay)
+        outcome = await self.database.write(self._accept, arrived)
+        if outcome is None:
+            outcome = await self.database.write(self._accept, replace(arrived, written=True))
+        assert outcome is not None
+        return outcome
 
     async def outliers(self, room_id: RoomID, version: RoomVersion, batch: Sequence[Event]) -> None:
         """Remember events whose place in the graph is not known: auth chains, fetched state."""
@@ -295,10 +315,20 @@ class Timeline:
 
     async def begin(self, beginning: Beginning) -> EventID:
         """Take in a room that a local user has just joined through another server.  Raises `Denied` if its state forbids the join."""
-        return await self.database.write(self._begin, beginning)
+        try:
+            return await self.database.write(self._begin, beginning)
+        except AlreadyIn:
+            # The event enters the room that there is.
+            event = beginning.event
+            await self.outliers(event.room_id, event.version, beginning.known)
+            outcome = await self.accept(event, before=beginning.state)
+            if not outcome.accepted:
+                raise Denied(outcome.reason or "The join was not accepted") from None
+            return event.event_id
 
-    def _accept(self, txn: Transaction, event: Event, before: Sequence[str] | None, relay: bool) -> Outcome | None:
+    def _accept(self, txn: Transaction, arrived: Arrived) -> Outcome | None:
         """The outcome, or None when the event was only written down and the act must run once more."""
+        event = arrived.event
         room = rooms.lock(txn, event.room_id)
         if room is None or room.departed:
             raise NotFound(f"This server is not in room {event.room_id}")
@@ -306,7 +336,8 @@ class Timeline:
         if known is not None and known.status != Status.OUTLIER:
             return Outcome(known, None if known.status == Status.ACCEPTED else known.status.name.lower())
         refusal = self._unauthorised(txn, event)
-        root = self._given(txn, room, before) if before is not None else forks.state_before(txn, room, event)
+        given = arrived.before
+        root = self._given(txn, room, given) if given is not None else forks.state_before(txn, room, event)
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         status = Status.REJECTED
         if refusal is None:
@@ -314,12 +345,12 @@ class Timeline:
             if refusal is None:
                 refusal = _refusal(event, state.view(txn, room.state_root, keys))
                 status = Status.ACCEPTED if refusal is None else Status.SOFT_FAILED
-        if status == Status.ACCEPTED and known is None and event.state_key is not None and _forks(room, event):
-            # Resolution runs outside of the writer and can only read what is committed: this event, and the state after it.
-            self._write_down(txn, event, root)
+        if status == Status.ACCEPTED and not arrived.written and _forks(room, event):
+            # Resolution runs outside of the writer and can only read what is committed: this event, and the states around it.
+            self._write_down(txn, event, root, known)
             return None
         decision = self._decide(txn, room, event, status, root)
-        if relay and status == Status.ACCEPTED:
+        if arrived.relay and status == Status.ACCEPTED:
             decision = replace(decision, destinations=self._destinations(txn, room, event))
         room, stored = self.entrance.enter(txn, room, decision)
         if status == Status.ACCEPTED:
@@ -327,9 +358,10 @@ class Timeline:
             rooms.store(txn, room)
         return Outcome(stored, refusal)
 
-    def _write_down(self, txn: Transaction, event: Event, root: bytes) -> None:
-        num = txn.number()
-        events.add(txn, Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None))
+    def _write_down(self, txn: Transaction, event: Event, root: bytes, known: Stored | None) -> None:
+        num = known.num if known is not None else txn.number()
+        if known is None:
+            events.add(txn, Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None))
         state.put(txn, root, {event.key: num} if event.key else {})
 
     def _decide(self, txn: Transaction, room: Room, event: Event, status: Status, root: bytes) -> Decision:
@@ -436,11 +468,7 @@ class Timeline:
         event = beginning.event
         room = rooms.lock(txn, event.room_id)
         if room is not None and not room.departed:
-            # Somebody else here joined meanwhile: the event enters the room that there is.
-            self._outliers(txn, room.room_id, [*beginning.known, event])
-            outcome = self._accept(txn, event, beginning.state, False)
-            assert outcome is not None
-            return outcome.stored.event.event_id
+            raise AlreadyIn(beginning)
         if room is None:
             room = self._empty(beginning.create)
             rooms.add(txn, room)
