@@ -6,7 +6,7 @@ more than a few requests to a few servers.  spec: server-server-api#backfilling-
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from homeserver.clock import Clock
@@ -77,27 +77,38 @@ class Gaps:
         return await self._accept(await self._place(origin, event), event, walk=True)
 
     async def _accept(self, place: _Place, event: Event, *, walk: bool) -> Outcome:
+        """Predecessors first, then the state before it, then what it cites; `walk`: it was sent to us by itself."""
+        database = self.timeline.database
         before: Sequence[str] | None = None
+        missing = await database.read(_without_state, event)
+        if missing and walk:
+            answered = await self._walk(place, event, missing)
+            missing = await database.read(_without_state, event)
+            if missing and answered:
+                raise Unfillable(f"its predecessors {missing} were not given to us")
         for _ in range(ROUNDS):
+            if missing and before is None:
+                before = await self._state_before(place, event, missing)
             try:
                 return await self.timeline.accept(event, before=before)
-            except MissingAuth as missing:
-                await self._fetch_auth(place, event, missing.ids)
-            except MissingPredecessors as missing:
-                if walk:
-                    walk = False
-                    await self._walk(place, event, missing.ids)
-                else:
-                    before = await self._state_before(place, event, missing.ids)
+            except MissingAuth as error:
+                await self._fetch_auth(place, event, error.ids)
+            except MissingPredecessors as error:
+                missing = error.ids
         raise Unfillable(f"something is missing after {ROUNDS} rounds")
 
     # --- predecessors ------------------------------------------------------------------------------------
 
-    async def _walk(self, place: _Place, event: Event, missing: Sequence[str]) -> None:
-        """Take in events between what is here and `event`: those that wait in the inbox, then those that others have."""
+    async def _walk(self, place: _Place, event: Event, missing: Sequence[str]) -> bool:
+        """Take in events between what is here and `event`: those that wait in the inbox, then those that others have.
+
+        Whether somebody answered: who sends an event has to say what it follows.
+        """
         found = await self._read(place, await self.timeline.database.read(inbox.pdus, place.room_id, missing))
+        between: Raws | None = ()
         if {each.event_id for each in found} < set(missing):
-            found += await self._read(place, await self._between(place, event))
+            between = await self._between(place, event)
+            found += await self._read(place, between or ())
         here = await self.timeline.database.read(events.numbers, place.room_id, [each.event_id for each in found])
         new = {each.event_id: each for each in found if each.event_id not in here or here[each.event_id][1] == Status.OUTLIER}
         new.pop(event.event_id, None)
@@ -106,8 +117,9 @@ class Gaps:
                 await self._accept(place, each, walk=False)
             except Unfillable as error:
                 log.info("%s, a predecessor of %s, could not be taken in: %s", each.event_id, event.event_id, error)
+        return between is not None
 
-    async def _between(self, place: _Place, event: Event) -> Raws:
+    async def _between(self, place: _Place, event: Event) -> Raws | None:
         try:
             return await self._ask(
                 place,
@@ -118,7 +130,7 @@ class Gaps:
         except Unfillable as error:
             if error.later:
                 raise
-            return ()
+            return None
 
     # --- state -------------------------------------------------------------------------------------------
 
@@ -206,7 +218,8 @@ class Gaps:
 
     async def _place(self, origin: ServerName, event: Event) -> _Place:
         place: _Place = await self.timeline.database.read(_place, origin, event.room_id, self.timeline.identity.name)
-        return place
+        down = self.peers.conversation.backoff.is_failing
+        return replace(place, servers=tuple([server for server in place.servers if server == origin or not down(server)][: OTHERS + 1]))
 
 
 # --- what is read and decided: synchronous ---------------------------------------------------------------
@@ -219,7 +232,13 @@ def _place(txn: Transaction, origin: ServerName, room_id: RoomID, own: ServerNam
     others = [server for server in rooms.joined_servers(txn, room_id) if server not in (own, origin)]
     first = (origin,) if origin != own else ()
     depth = min((head.depth for head in room.heads), default=0)
-    return _Place(room_id, room.version, (*first, *others[:OTHERS]), tuple(head.event_id for head in room.heads), depth)
+    return _Place(room_id, room.version, (*first, *others[: 10 * OTHERS]), tuple(head.event_id for head in room.heads), depth)
+
+
+def _without_state(txn: Transaction, event: Event) -> list[str]:
+    """Those of the event's predecessors after which the state is not known here."""
+    found = events.find(txn, event.room_id, event.prev_events)
+    return [each for each in event.prev_events if each not in found or found[each].state_after is None]
 
 
 def _resolved(txn: Transaction, place: _Place, known: Sequence[str], fetched: Sequence[tuple[Sequence[str], str]]) -> list[str]:

@@ -161,41 +161,50 @@ class Inbox:
             self._working.discard(key)
 
     async def _work(self, key: tuple[str, str]) -> None:
+        """Take in what waits, in order.  What cannot be completed stays, and is tried again when others helped, or after a pause."""
         room_id, origin = key
+        after, left, done = 0, 0, 0
         while not self._stopped:
             self._again.discard(key)
-            batch = await self._database.read(inbox.next_of, room_id, origin, BATCH)
-            if batch and not await self._take_in(RoomID(room_id), ServerName(origin), batch):
-                self._later(key)
-                return
-            if not batch and key not in self._again:
-                self._pauses.pop(key, None)
-                return
+            batch = await self._database.read(inbox.next_of, room_id, origin, after, BATCH)
+            if batch:
+                stayed = await self._take_in(RoomID(room_id), ServerName(origin), batch)
+                left, done, after = left + stayed, done + len(batch) - stayed, batch[-1].num
+            elif key in self._again or (left and done):
+                after = left = done = 0
+            else:
+                break
+        if left:
+            self._later(key)
+        else:
+            self._pauses.pop(key, None)
 
     def _later(self, key: tuple[str, str]) -> None:
         pause = self._pauses[key] = min(LONGEST_PAUSE, 2 * self._pauses.get(key, FIRST_PAUSE / 2))
         self._clock.later(pause, self._begin, key)
 
-    async def _take_in(self, room_id: RoomID, origin: ServerName, batch: Sequence[Waiting]) -> bool:
-        """Work through events in order; False when one of them has to wait for servers that cannot be reached, or when we stop."""
+    async def _take_in(self, room_id: RoomID, origin: ServerName, batch: Sequence[Waiting]) -> int:
+        """Work through events in order; how many have to wait for servers that cannot be reached."""
         version = await self._database.read(rooms.version, room_id)
         parsed = {} if version is None else {each.num: arrival.parse(version, each.pdu, room_id) for each in batch}
         problems = await self._gaps.keyring.verify_events(list(parsed.values()))
+        left = 0
         for each in batch:
             event = parsed.get(each.num)
             if self._stopped:
-                return False
+                break
             if event is not None and event.event_id not in problems:
                 try:
                     await self._accept(origin, event)
                 except Unfillable as error:
                     log.info("%s of %s: %s", each.event_id, origin, error)
                     if error.later and each.ts > self._clock.now() - GIVE_UP_MS:
-                        return False
+                        left += 1
+                        continue
             elif event is not None:
                 log.info("%s of %s is dropped: %s", each.event_id, origin, problems[event.event_id])
             await self._database.write(inbox.drop, room_id, each.num)
-        return True
+        return left
 
     async def _accept(self, origin: ServerName, event: Event) -> None:
         try:

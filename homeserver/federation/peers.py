@@ -111,7 +111,7 @@ class Peers:
 
     async def state(self, server: ServerName, room_id: str, event_id: str) -> answers.State:
         """The state of the room before an event, with all it rests on."""
-        call = Call("GET", path(V1, "state", room_id), {"event_id": event_id}, timeout=SLOW, max_bytes=LARGE)
+        call = Call("GET", path(V1, "state", room_id), {"event_id": event_id}, timeout=SLOW, max_bytes=LARGE, anyway=True)
         return await self.conversation.shaped(server, call, answers.State)
 
     async def state_ids(self, server: ServerName, room_id: str, event_id: str) -> answers.StateIDs:
@@ -132,7 +132,7 @@ class Peers:
     ) -> list[msgspec.Raw]:
         """Up to `limit` events between what we have (`earliest`) and what came (`latest`)."""
         body = {"earliest_events": list(earliest), "latest_events": list(latest), "limit": limit, "min_depth": min_depth}
-        call = Call("POST", path(V1, "get_missing_events", room_id), {}, body)
+        call = Call("POST", path(V1, "get_missing_events", room_id), {}, body, anyway=True)
         return (await self.conversation.shaped(server, call, answers.Missing)).events
 
     async def timestamp_to_event(self, server: ServerName, room_id: str, ts: int, direction: str) -> answers.Closest:
@@ -225,7 +225,7 @@ class Peers:
         return await self.conversation.value(server, Call("PUT", path, {}, body, anyway=True))
 
     async def _get(self, server: ServerName, path: str, query: Mapping[str, str | Sequence[str]], kind: type[T]) -> T:
-        return await self.conversation.shaped(server, Call("GET", path, query), kind)
+        return await self.conversation.shaped(server, Call("GET", path, query, anyway=True), kind)
 
     def _converted(self, server: ServerName, value: Any, kind: type[T]) -> T:
         try:

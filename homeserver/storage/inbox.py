@@ -57,14 +57,16 @@ def put(txn: Transaction, batch: Iterable[Waiting]) -> None:
         )
 
 
-def next_of(txn: Transaction, room_id: str, origin: str, limit: int) -> list[Waiting]:
-    """The oldest events that wait for the room and came from `origin`."""
+def next_of(txn: Transaction, room_id: str, origin: str, after: int, limit: int) -> list[Waiting]:
+    """The oldest events that wait for the room and came from `origin`, behind the number `after`."""
     return [
         Waiting(num, room_id, event_id, origin, bytes(pdu), ts)
         for num, event_id, pdu, ts in txn.all(
-            "SELECT num, event_id, pdu, ts FROM inbox WHERE room_id = :room AND origin = :origin ORDER BY num LIMIT :limit",
+            "SELECT num, event_id, pdu, ts FROM inbox WHERE room_id = :room AND origin = :origin AND num > :after"
+            " ORDER BY num LIMIT :limit",
             room=room_id,
             origin=origin,
+            after=after,
             limit=limit,
         )
     ]
