@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.events import canonical
-from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.events.errors import Malformed
+from homeserver.events.identifiers import MAX_BYTES, EventID, RoomID, UserID
 from homeserver.events.signing import add_hash
 from homeserver.events.versions import RoomVersion
 
@@ -39,6 +40,9 @@ def complete(
 
     In versions 1 and 2 `prev` and `auth` are pairs as `signing.reference` gives them; a bare id goes without its hash.
     """
+    for name, text in (("type", draft.type), ("state_key", draft.state_key or "")):
+        if len(text.encode(errors="replace")) > MAX_BYTES:
+            raise Malformed(f"The event's {name} is longer than {MAX_BYTES} bytes")
     data: dict[str, Any] = {
         "type": draft.type,
         "sender": draft.sender,

@@ -335,9 +335,10 @@ class Timeline:
         known = events.get(txn, room.room_id, event.event_id)
         if known is not None and known.status != Status.OUTLIER:
             return Outcome(known, None if known.status == Status.ACCEPTED else known.status.name.lower())
-        refusal = self._unauthorised(txn, event)
+        # Predecessors first: what they bring along often holds the events that this one cites.
         given = arrived.before
         root = self._given(txn, room, given) if given is not None else forks.state_before(txn, room, event)
+        refusal = self._unauthorised(txn, event)
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         status = Status.REJECTED
         if refusal is None:

@@ -73,7 +73,7 @@ def test_unsigned_and_signatures_do_not_change_the_id():
 
 
 WRONG = {
-    "type": [REMOVED, None, 5, {}, ["m.room.message"], "x" * 256, "é" * 128, "a\0b", "\ud800"],
+    "type": [REMOVED, None, 5, {}, ["m.room.message"], "x" * 256, "é" * 256, "a\0b", "\ud800"],
     "sender": [REMOVED, None, 5, "alice", "@alice", "@\0:a", "@a:", {"a": 1}, "@" + "x" * 250 + ":a.org"],
     "room_id": [REMOVED, None, 5, "room", "!", "!a\0b:c", "@a:b", "!" + "x" * 255],
     "state_key": [None, 5, [], "x" * 256, "a\0", True, "\udc00"],
@@ -167,3 +167,10 @@ def test_redacts_is_read_where_the_version_keeps_it_and_only_of_redactions():
     assert event.read(V11, pdu(V11, type="m.room.redaction", content={"redacts": "$x"})).redacts == "$x"
     assert event.read(V11, pdu(V11, type="m.room.redaction", redacts="$x")).redacts is None
     assert event.read(V10, pdu(V10, redacts="$x")).redacts is None
+
+
+def test_lengths_are_counted_in_characters_when_read_and_in_bytes_when_made():
+    event.read(V11, pdu(V11, type="é" * 255))
+    draft = drafts.Draft("é" * 128, ALICE, {})
+    with pytest.raises(Malformed):
+        drafts.complete(V11, draft, RoomID("!room:a"), [], [], 1, 0)
