@@ -43,6 +43,7 @@ from homeserver.keys.announce import Announcer
 from homeserver.keys.devices import AccountWatch, DeviceWatch
 from homeserver.keys.joining import RoomWatch
 from homeserver.membership.carrying import Carrying
+from homeserver.rooms import delayed
 from homeserver.rooms.entering import Observer
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
@@ -118,7 +119,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking)
-    closed: tuple[Closed, ...] = (AccountWatch(announcer), *telling.closed)
+    closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer), *telling.watchers), closed)
     people = accounts.compose(on, in_rooms, bridged.services, outside)
     secrets = keys.compose(on, others, people, announcer)
@@ -129,7 +130,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
     parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, bridging, others, coming)
-    working = (people, attentive, telling, files, bridging, coming, others)
+    working = (in_rooms, people, attentive, telling, files, bridging, coming, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(

@@ -154,6 +154,7 @@ class Network:
         home.server.arrivals.inbox.start()
         home.server.federation.outbox.start()
         home.server.bridging.deliveries.start()
+        home.server.rooms.delayed.start()
         return home
 
     async def passes(self, seconds: float) -> None:

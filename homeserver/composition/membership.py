@@ -45,7 +45,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     leaves = Leaves(timeline, handshake)
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
-        Sending(timeline, invites, aliases),
+        Sending(timeline, invites, aliases, rooms.delayed),
         Relations(ground.database, ground.clock),
         CreateRoom(timeline, invites, aliases, ground.settings.rooms.default_version, ground.settings.directory.publication),
         MembershipPages(joins, Knocks(timeline, handshake), invites, leaves, aliases),

@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from homeserver.api.client.delayed_events import DelayedEventPages
 from homeserver.api.client.room_state import RoomState
-from homeserver.composition.ground import Ground
+from homeserver.composition.ground import Ground, Service
+from homeserver.rooms import delayed
+from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.entering import Entrance, Observer
 from homeserver.rooms.timeline import Timeline
 
@@ -14,13 +17,18 @@ class Rooms:
     """What others need of rooms."""
 
     timeline: Timeline
+    delayed: DelayedEvents
     endpoints: tuple[object, ...]
+    services: tuple[Service, ...]
 
 
 def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
     """Make them.  `observers` see every accepted event inside its transaction."""
-    timeline = Timeline(ground.database, ground.identity, ground.clock, Entrance(ground.identity.name, tuple(observers)))
+    watching = (*observers, delayed.observe(ground.clock.now))
+    timeline = Timeline(ground.database, ground.identity, ground.clock, Entrance(ground.identity.name, watching))
+    later = delayed.DelayedEvents(timeline, int(ground.settings.rooms.delayed_event_max))
     endpoints = (
         RoomState(ground.database, ground.clock),
+        DelayedEventPages(later),
     )
-    return Rooms(timeline, endpoints)
+    return Rooms(timeline, later, endpoints, (later,))

@@ -11,6 +11,7 @@ from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.membership import restricted
 from homeserver.membership.invites import Invites
+from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.timeline import Sender, Timeline
 from homeserver.web.callers import Caller
 from homeserver.web.routes import post, put
@@ -22,10 +23,17 @@ class Sent(msgspec.Struct):
     event_id: str
 
 
-class Massaged(msgspec.Struct):
-    """`ts`: the time that an application service gives its event."""
+class Scheduled(msgspec.Struct):
+    """The id of an event that is to be sent later."""
+
+    delay_id: str
+
+
+class Massaged(msgspec.Struct, rename={"delay": "org.matrix.msc4140.delay"}):
+    """`ts`: the time that an application service gives its event; `delay`: in how many ms it is to be sent (MSC4140)."""
 
     ts: int | None = None
+    delay: int | None = None
 
 
 def device(caller: Caller) -> str:
@@ -44,15 +52,18 @@ class Sending:
     timeline: Timeline
     invites: Invites
     aliases: Aliases
+    delayed: DelayedEvents
 
     @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024, suspended=False, guests=True)
     async def send(
         self, caller: Caller, room_id: RoomID, event_type: str, txn_id: str, query: Massaged, body: dict[str, Any]
-    ) -> Sent:
-        """Send a message event.  The same transaction of the same device is one event."""
+    ) -> Sent | Scheduled:
+        """Send a message event, now or later.  The same transaction of the same device is one event."""
         if caller.is_guest and event_type != "m.room.message":
             raise GuestAccess()
         draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query))
+        if query.delay is not None:
+            return Scheduled(await self.delayed.schedule(room_id, draft, query.delay, Sender(device(caller), txn_id)))
         if event_type == "m.room.redaction":
             return await self._redact(draft, room_id, body.get("redacts"), Sender(device(caller), txn_id))
         return Sent(await self.timeline.send(room_id, draft, Sender(device(caller), txn_id)))
@@ -66,8 +77,13 @@ class Sending:
     )
     async def set_state(
         self, caller: Caller, room_id: RoomID, event_type: str, query: Massaged, body: dict[str, Any], state_key: str = ""
-    ) -> Sent:
-        """Set a piece of the room's state; setting what it is already makes no event."""
+    ) -> Sent | Scheduled:
+        """Set a piece of the room's state, now or later; setting what it is already makes no event."""
+        if query.delay is not None:
+            if event_type == "m.room.canonical_alias" and not state_key:
+                await self.aliases.check_canonical(room_id, body)
+            draft = Draft(event_type, caller.user_id, body, state_key)
+            return Scheduled(await self.delayed.schedule(room_id, draft, query.delay, None))
         if event_type == "m.room.member":
             # Who vouches for a join is for servers to say.
             body = {key: value for key, value in body.items() if key != restricted.VOUCHER}

@@ -20,6 +20,8 @@ UNSTABLE: dict[str, bool] = {
     "org.matrix.msc4222": True,
     "org.matrix.e2e_cross_signing": True,
     "org.matrix.msc3814": True,
+    "org.matrix.msc4140": True,
+    "fi.mau.msc2659.stable": True,
 }
 
 
