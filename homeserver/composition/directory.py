@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.api.client.public_rooms import PublicRoomPages
+from homeserver.api.client.search import SearchPages
 from homeserver.api.client.upgrades import UpgradePages
 from homeserver.api.server.public_rooms import PublicRoomsForServers
 from homeserver.composition.federation import Federation
@@ -29,6 +30,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
     endpoints = (
         PublicRoomPages(public, listing, ground.identity, ground.clock, settings.public_rooms_without_login),
         PublicRoomsForServers(public, settings.public_rooms_over_federation),
+        SearchPages(database, ground.clock),
         UpgradePages(Upgrades(rooms.timeline), membership.invites),
     )
     return Directory(endpoints)

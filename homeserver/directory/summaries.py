@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.events import topics
 from homeserver.events.event import Event
 from homeserver.rooms import visibility
 from homeserver.storage import events
@@ -138,20 +139,8 @@ def _topic(event: Event | None) -> str | None:
     """The topic as plain text.  spec: client-server-api#mroomtopic"""
     if event is None:
         return None
-    plain = plain_topic(event.content)
+    plain = topics.plain(event.content)
     return plain[:MAX_TEXT] if plain else None
-
-
-def plain_topic(content: Mapping[str, Any]) -> str | None:
-    """The plain text of a topic's content: the old key, else the representation that is plain."""
-    if isinstance(content.get("topic"), str):
-        return str(content["topic"])
-    block = content.get("m.topic")
-    listed = block.get("m.text") if isinstance(block, dict) else None
-    for form in listed if isinstance(listed, list) else ():
-        if isinstance(form, dict) and form.get("mimetype", "text/plain") == "text/plain" and isinstance(form.get("body"), str):
-            return str(form["body"])
-    return None
 
 
 def believed(entry: object) -> dict[str, Any] | None:

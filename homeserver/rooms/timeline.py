@@ -19,7 +19,7 @@ from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
 from homeserver.rooms import forks
 from homeserver.rooms.entering import Decision, Entrance
-from homeserver.storage import events, members, relations, rooms, state
+from homeserver.storage import events, members, relations, rooms, search, state
 from homeserver.storage.database import Database
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Head, Room
@@ -452,6 +452,7 @@ class Timeline:
             events.place(txn, stored)
             self._note_gaps(txn, room, stored)
             relations.add(txn, stored)
+            search.add(txn, stored)
             room, _ = self.entrance.redactions(txn, room, stored)
         # What nobody sent although it was asked for will not come: the walk goes on without it.
         events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])
