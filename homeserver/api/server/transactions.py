@@ -17,7 +17,7 @@ class Transactions:
     inbox: Inbox
     max_body: int
 
-    @put("/_matrix/federation/v1/send/{txn_id}", max_body=LARGEST)
+    @put("/_matrix/federation/v1/send/{txn_id}", limit="federation", max_body=LARGEST)
     async def send(self, origin: Origin, txn_id: str, body: bytes) -> bytes:
         """Take events and EDUs; the answer says of each event whether something is wrong with it."""
         if len(body) > self.max_body:
