@@ -64,10 +64,13 @@ class Joins:
         invitation = members.invitation(txn, room_id, user)
         member = members.get(txn, room_id, user)
         inviter = member.sender.domain if member is not None and member.membership == "invite" else None
+        invited = invitation.candidates if invitation is not None else []
+        # Whom we remember from an earlier stay, and whom the ID names, are asked where the client names nobody.
         named = candidates.of_id(room_id) if not via else []
-        known = [*(invitation.candidates if invitation is not None else []), *rooms.joined_servers(txn, room_id), *named]
-        others = candidates.order(ServerName(inviter) if inviter else None, via, known, ourselves)
         room = rooms.get(txn, room_id)
+        here = room is not None and not room.departed
+        known = [*invited, *(rooms.joined_servers(txn, room_id) if here or not via else []), *named]
+        others = candidates.order(ServerName(inviter) if inviter else None, via, known, ourselves)
         if room is None or room.departed:
             return Route(False, content, others)
         if member is not None and member.membership in ("join", "invite", "ban"):
