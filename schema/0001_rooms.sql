@@ -19,6 +19,11 @@ CREATE TABLE rooms (
     servers BYTES,
     joined_members BIGINT NOT NULL,
     invited_members BIGINT NOT NULL,
+    -- when something last happened in the room, and something that people want to see (rooms/activity.py)
+    active BIGINT NOT NULL,
+    bumped BIGINT NOT NULL,
+    -- place in the stream of the latest change that /sync shows
+    position BIGINT NOT NULL,
     -- no local user is joined: the room's state here may be out of date
     departed SMALLINT NOT NULL,
     -- the state of the room is being completed in the background

@@ -7,6 +7,7 @@ from homeserver.api.client.delayed_events import DelayedEventPages
 from homeserver.api.client.room_state import RoomState
 from homeserver.composition.ground import Ground, Service
 from homeserver.rooms import delayed
+from homeserver.rooms.activity import Stamps
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.entering import Entrance, Observer
 from homeserver.rooms.timeline import Timeline
@@ -25,7 +26,8 @@ class Rooms:
 def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
     """Make them.  `observers` see every accepted event inside its transaction."""
     watching = (*observers, delayed.observe(ground.clock.now))
-    timeline = Timeline(ground.database, ground.identity, ground.clock, Entrance(ground.identity.name, watching))
+    entrance = Entrance(ground.identity.name, watching, Stamps(ground.clock))
+    timeline = Timeline(ground.database, ground.identity, ground.clock, entrance)
     later = delayed.DelayedEvents(timeline, int(ground.settings.rooms.delayed_event_max))
     endpoints = (
         RoomState(ground.database, ground.clock),

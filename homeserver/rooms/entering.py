@@ -10,7 +10,8 @@ from homeserver.events import notable, redaction
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.power import Power
-from homeserver.storage import events, members, relations, rooms, state
+from homeserver.rooms.activity import Stamps, bumps
+from homeserver.storage import events, members, relations, rooms, search, state
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Head, Room
 from homeserver.storage.state import Key
@@ -40,6 +41,7 @@ class Entrance:
 
     name: ServerName
     observers: tuple[Observer, ...]
+    stamps: Stamps
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored)."""
@@ -79,9 +81,12 @@ class Entrance:
             room, seq=room.seq + 1, heads=tuple(heads), last_order=room.last_order + 1, notable=room.notable + (1 if counts else 0)
         )
         assert stored.position is not None
+        stamp = self.stamps.next()
+        room = replace(room, active=stamp, bumped=stamp if bumps(event.type) or not room.bumped else room.bumped, position=stored.position)
         room = self.advance(txn, room, decision.current(after), stored.position, hint=stored)
         room, stored = self.redactions(txn, room, stored)
         relations.add(txn, stored)
+        search.add(txn, stored)
         txn.wake(room.room_id)
         if decision.destinations is not None:
             txn.wake("outbox")
@@ -114,7 +119,7 @@ class Entrance:
                 local_joined |= local and now == "join"
             if local and now == "join":
                 members.drop_invitation(txn, room.room_id, user)
-        room = replace(room, state_root=root, joined_members=joined, invited_members=invited)
+        room = replace(room, state_root=root, joined_members=joined, invited_members=invited, position=position)
         if local_joined:
             room = replace(room, departed=False)
         elif local_left and not members.any_local_joined(txn, room.room_id):
@@ -168,6 +173,7 @@ class Entrance:
     def _redact(self, txn: Transaction, room: Room, target: Stored, redacting: Stored) -> Room:
         """Remove the content of an event for good."""
         relations.remove(txn, target.num)
+        search.remove(txn, target.num)
         events.rewrite(txn, target.num, redaction.redacted(target.event), redacting.num)
         txn.wake(room.room_id)
         return replace(room, removals=room.removals + 1)

@@ -41,13 +41,16 @@ class Room:
     invited_members: int
     departed: bool
     partial: bool
+    active: int = 0
+    bumped: int = 0
+    position: int = 0
 
 
 def get(txn: Transaction, room_id: str) -> Room | None:
     """The room, or None where this server does not know it."""
     row = txn.one(
         "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
-        " joined_members, invited_members, departed, partial FROM rooms WHERE room_id = :room",
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room",
         room=room_id,
     )
     return _room(room_id, row)
@@ -57,7 +60,7 @@ def several(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Room]:
     """Those of the rooms that this server knows."""
     rows = txn.all(
         "SELECT room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
-        " joined_members, invited_members, departed, partial FROM rooms WHERE room_id IN :rooms",
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id IN :rooms",
         rooms=list(room_ids),
     )
     return {row[0]: room for row in rows if (room := _room(row[0], row[1:])) is not None}
@@ -67,7 +70,7 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
     """The room, locked until the transaction ends."""
     row = txn.one(
         "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
-        " joined_members, invited_members, departed, partial FROM rooms WHERE room_id = :room FOR UPDATE",
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id,
     )
     return _room(room_id, row)
@@ -76,7 +79,7 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
 def _room(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
     if row is None:
         return None
-    version, creator, seq, heads, root, order, notable, removals, servers, joined, invited, departed, partial = row
+    version, creator, seq, heads, root, order, notable, removals, servers, joined, invited, departed, partial, *activity = row
     return Room(
         RoomID(room_id),
         versions.get(version),
@@ -92,6 +95,7 @@ def _room(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
         invited,
         bool(departed),
         bool(partial),
+        *activity,
     )
 
 
@@ -109,6 +113,9 @@ def _columns(room: Room) -> dict[str, object]:
         "invited": room.invited_members,
         "departed": int(room.departed),
         "partial": int(room.partial),
+        "active": room.active,
+        "bumped": room.bumped,
+        "position": room.position,
     }
 
 
@@ -116,9 +123,9 @@ def add(txn: Transaction, room: Room) -> bool:
     """Write the row of a room that is new here; False where it is not."""
     done = txn.run(
         "INSERT INTO rooms (room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
-        " joined_members, invited_members, departed, partial)"
+        " joined_members, invited_members, departed, partial, active, bumped, position)"
         " VALUES (:room, :version, :creator, :seq, :heads, :root, :last, :notable, :removals, :servers,"
-        " :joined, :invited, :departed, :partial) ON CONFLICT DO NOTHING",
+        " :joined, :invited, :departed, :partial, :active, :bumped, :position) ON CONFLICT DO NOTHING",
         version=room.version.id,
         creator=room.creator,
         **_columns(room),
@@ -131,7 +138,7 @@ def store(txn: Transaction, room: Room) -> None:
     txn.run(
         "UPDATE rooms SET seq = :seq, heads = :heads, state_root = :root, last_order = :last, notable = :notable,"
         " removals = :removals, servers = :servers, joined_members = :joined, invited_members = :invited,"
-        " departed = :departed, partial = :partial WHERE room_id = :room",
+        " departed = :departed, partial = :partial, active = :active, bumped = :bumped, position = :position WHERE room_id = :room",
         **_columns(room),
     )
 

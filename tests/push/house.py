@@ -17,6 +17,7 @@ from homeserver.push.editing import keywords
 from homeserver.push.rules import Ruleset
 from homeserver.push.unread import Unread
 from homeserver.rooms import creation
+from homeserver.rooms.activity import Stamps
 from homeserver.rooms.entering import Entrance
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import notable, push_rules, receipts
@@ -55,7 +56,7 @@ class House:
         self.database = fresh(self.engine, self.reactor)
         clock, identity = Clock(self.reactor, 1_700_000_000_000), Identity(NAME, KEY)
         self.clock = clock
-        self.timeline = Timeline(self.database, identity, clock, Entrance(NAME, (Unread(NAME).observe,)))
+        self.timeline = Timeline(self.database, identity, clock, Entrance(NAME, (Unread(NAME).observe,), Stamps(clock)))
         self.room = self.makes_room("alice")
 
     def makes_room(self, name: str) -> RoomID:
