@@ -14,6 +14,7 @@ from homeserver.api.well_known import WellKnown
 from homeserver.clock import Clock
 from homeserver.composition import (
     accounts,
+    admin,
     appservices,
     arrivals,
     attention,
@@ -125,11 +126,12 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
     finding = directory.compose(on, in_rooms, others, entering)
+    operating = admin.compose(on, in_rooms)
     bridging = appservices.compose(on, bridged, attentive)
     coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, bridging, others, coming)
+    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, bridging, operating, others, coming)
     working = (in_rooms, people, attentive, telling, files, bridging, coming, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate

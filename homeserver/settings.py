@@ -329,6 +329,22 @@ class WellKnown:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerNotices:
+    """What operators tell users, in a room of its own."""
+
+    localpart: str = "_server"
+    """Name of the user who tells it."""
+    display_name: str = "Server Notices"
+    """How this user is shown."""
+    room_name: str = "Server Notices"
+    """Name of the rooms."""
+
+    def __post_init__(self) -> None:
+        if not self.localpart or ":" in self.localpart or self.localpart != self.localpart.lower():
+            raise WrongField("localpart", f"expected a user name in lower case, got '{self.localpart}'")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Caches:
     """Memory for what was read."""
 
@@ -376,6 +392,7 @@ class Settings:
     well_known: WellKnown = WellKnown()
     appservices: tuple[Path, ...] = ()
     """Registration files of application services, e.g. bridges."""
+    server_notices: ServerNotices = ServerNotices()
     caches: Caches = Caches()
     logging: Logging = Logging()
     workers: int = 1

@@ -1,4 +1,4 @@
--- Application services: how far each has been told what happens.  Who they are is in their registration files.
+-- Application services: how far each has been told what happens (who they are is in their registration files); notices to users.
 
 CREATE TABLE appservices (
     id TEXT PRIMARY KEY,
@@ -17,3 +17,9 @@ CREATE INDEX accounts_of_appservice ON accounts (appservice_id, user_id) WHERE a
 -- What is read for all rooms at once.
 CREATE INDEX membership_changes_by_position ON membership_changes (position);
 CREATE INDEX receipts_in_order ON receipts (position);
+
+-- Where each user gets the notices of the server's operators.
+CREATE TABLE notice_rooms (
+    user_id TEXT PRIMARY KEY,
+    room_id TEXT NOT NULL
+);

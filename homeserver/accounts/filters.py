@@ -17,8 +17,8 @@ Texts = Annotated[list[Text], msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
-class EventFilter(msgspec.Struct):
-    """spec: client-server-api, EventFilter and RoomEventFilter in one."""
+class EventFilter(msgspec.Struct, rename={name: f"org.matrix.msc3874.{name}" for name in ("rel_types", "not_rel_types")}):
+    """spec: client-server-api, EventFilter and RoomEventFilter in one; MSC3874 for the types of relations."""
 
     limit: Count | None = None
     types: Texts | None = None
@@ -31,6 +31,8 @@ class EventFilter(msgspec.Struct):
     lazy_load_members: bool | None = None
     include_redundant_members: bool | None = None
     unread_thread_notifications: bool | None = None
+    rel_types: Texts | None = None
+    not_rel_types: Texts | None = None
 
 
 class RoomFilter(msgspec.Struct):

@@ -13,7 +13,7 @@ from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.membership.invites import Invites
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import events, members, rooms
+from homeserver.storage import accounts, events, members, notices, rooms
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.transactions import Transaction
 
@@ -58,6 +58,8 @@ class Leaves:
             raise visibility.NoSuchRoom()
         if member.membership == "ban":
             raise Forbidden("You are banned from this room")
+        if member.membership == "invite" and _is_notice(txn, user, room_id):
+            raise Refused(403, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM", "Notices of your server cannot be refused")
         room = rooms.get(txn, room_id)
         invitation = members.invitation(txn, room_id, user)
         inviter = member.sender.domain if member.membership == "invite" else None
@@ -130,3 +132,9 @@ class Leaves:
         if member.membership not in ("leave", "ban"):
             raise Refused(400, "M_UNKNOWN", "You must leave the room before you can forget it")
         members.forget(txn, room_id, user)
+
+
+def _is_notice(txn: Transaction, user: UserID, room_id: RoomID) -> bool:
+    """Whether an invite leads to the notices of the server, which who has an account must hear."""
+    account = accounts.get(txn, user) if notices.room_of(txn, user) == room_id else None
+    return account is not None and not account.deactivated

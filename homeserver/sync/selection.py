@@ -9,6 +9,7 @@ import orjson
 
 from homeserver.accounts.filters import EventFilter, Filter, RoomFilter
 from homeserver.events.event import Event
+from homeserver.events.notable import relation
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000
@@ -52,7 +53,17 @@ def passes(wanted: EventFilter | None, kind: str, sender: str, content: dict[str
         return False
     if wanted.not_senders and sender in wanted.not_senders:
         return False
+    if (wanted.rel_types is not None or wanted.not_rel_types) and not _related(wanted, content or {}):
+        return False
     return wanted.contains_url is None or wanted.contains_url == isinstance((content or {}).get("url"), str)
+
+
+def _related(wanted: EventFilter, content: dict[str, Any]) -> bool:
+    """Whether the event's relation, if it has one, is of a type that passes."""
+    kind, _ = relation(content)
+    if wanted.rel_types is not None and kind not in wanted.rel_types:
+        return False
+    return not wanted.not_rel_types or kind not in wanted.not_rel_types
 
 
 def wants_room(wanted: RoomFilter | EventFilter | None, room_id: str) -> bool:

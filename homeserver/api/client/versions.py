@@ -21,6 +21,7 @@ UNSTABLE: dict[str, bool] = {
     "org.matrix.e2e_cross_signing": True,
     "org.matrix.msc3814": True,
     "org.matrix.msc4140": True,
+    "org.matrix.msc3874": True,
     "fi.mau.msc2659.stable": True,
 }
 
