@@ -351,3 +351,24 @@ async def test_of_each_event_the_answer_says_what_is_wrong_with_it(network: Netw
     with pytest.raises(Answered) as refused:
         await a.server.federation.peers.send_transaction(b.name, "x2", canonical.encode({"pdus": [data] * 51}))
     assert refused.value.status == 400
+
+
+@story
+async def test_of_several_processes_one_sends(network: Network) -> None:
+    if network.engine == "sqlite":
+        return  # there is one process
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await shared_room(alice, bob)
+    second = network.restart(a)  # the first goes on, too
+    await network.passes(20)
+    network.log.clear()
+    await says(alice, room, "once")
+    await network.passes(20)
+    assert sum("/send/" in path for _, to, _, path in network.log if to == "b") == 1
+    await a.server.federation.outbox.stop()
+    await says(alice, room, "by the other")
+    await network.passes(20)
+    await b.server.arrivals.inbox.idle()
+    assert await heard(bob, room) == ["once", "by the other"]
+    await second.server.federation.outbox.stop()
