@@ -321,6 +321,13 @@ def transactions_of(txn: Transaction, user_id: str, device_id: str, nums: Iterab
     return dict(rows)
 
 
+def forget_sent(txn: Transaction, before: int, most: int) -> int:
+    """Forget up to `most` transactions that are older than `before`; answers how many there were."""
+    return txn.run(
+        "DELETE FROM sent WHERE num IN (SELECT num FROM sent WHERE ts < :before ORDER BY ts LIMIT :most)", before=before, most=most
+    )
+
+
 def remember_sent(txn: Transaction, user_id: str, device_id: str, txn_id: str, stored: Stored, now: int) -> None:
     """Remember which transaction made an event.  spec: client-server-api#transaction-identifiers"""
     txn.insert(
