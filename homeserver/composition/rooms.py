@@ -2,15 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from homeserver.api.client.delayed_events import DelayedEventPages
 from homeserver.api.client.room_state import RoomState
 from homeserver.composition.ground import Ground, Service
+from homeserver.periodic import Periodic
 from homeserver.rooms import delayed
 from homeserver.rooms.activity import Stamps
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.entering import Entrance, Observer
 from homeserver.rooms.timeline import Timeline
+from homeserver.storage import events
+
+HOUR = 3600
+WEEK_MS = 7 * 24 * HOUR * 1000
+AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -33,4 +40,12 @@ def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
         RoomState(ground.database, ground.clock),
         DelayedEventPages(later),
     )
-    return Rooms(timeline, later, endpoints, (later,))
+    tidy = Periodic(ground.clock, HOUR, partial(_forget_sent, ground))
+    return Rooms(timeline, later, endpoints, (later, tidy))
+
+
+async def _forget_sent(ground: Ground) -> None:
+    """Transactions of clients are remembered for a week: no client repeats a request for longer."""
+    while await ground.database.write(events.forget_sent, ground.clock.now() - WEEK_MS, AT_ONCE) == AT_ONCE:
+        pass
+
