@@ -142,6 +142,17 @@ def any_local_joined(txn: Transaction, room_id: str) -> bool:
     return txn.value("SELECT 1 FROM members WHERE room_id = :room AND membership = 'join' AND local = 1 LIMIT 1", room=room_id) is not None
 
 
+def server_takes_part(txn: Transaction, room_id: str, server: str) -> bool:
+    """Whether a user of `server` is joined to the room or invited."""
+    return (
+        txn.value(
+            "SELECT 1 FROM members WHERE room_id = :room AND server = :server AND membership IN ('join', 'invite') LIMIT 1",
+            room=room_id, server=server,
+        )
+        is not None
+    )  # fmt: skip
+
+
 def users_sharing(txn: Transaction, user_id: str) -> list[UserID]:
     """Everybody who is joined to a room that `user_id` is joined to, the user included if joined anywhere."""
     return [
