@@ -76,6 +76,14 @@ class Gaps:
         """
         return await self._accept(await self._place(origin, event), event, walk=True)
 
+    async def accept_what_fits(self, batch: Sequence[Event]) -> list[Outcome | None]:
+        """Take in events, in order and as one group of acts, as far as they need nothing that is missing; None for those that do.
+
+        An event that follows one of them that did not fit does not fit either.
+        """
+        found = await every([self.timeline.accept(event) for event in batch])
+        return [None if isinstance(outcome, Exception) else outcome for outcome in found]
+
     async def _accept(self, place: _Place, event: Event, *, walk: bool) -> Outcome:
         """Predecessors first, then the state before it, then what it cites; `walk`: it was sent to us by itself."""
         database = self.timeline.database

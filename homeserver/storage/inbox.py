@@ -79,9 +79,10 @@ def pdus(txn: Transaction, room_id: str, ids: Sequence[str]) -> list[bytes]:
     ]
 
 
-def drop(txn: Transaction, room_id: str, num: int) -> None:
-    """The event has become part of its room, or never will."""
-    txn.run("DELETE FROM inbox WHERE room_id = :room AND num = :num", room=room_id, num=num)
+def drop(txn: Transaction, room_id: str, nums: Sequence[int]) -> None:
+    """The events have become part of their room, or never will."""
+    if nums:
+        txn.run("DELETE FROM inbox WHERE room_id = :room AND num IN :nums", room=room_id, nums=list(nums))
 
 
 def left_over(txn: Transaction) -> list[tuple[str, str]]:
