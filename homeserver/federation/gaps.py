@@ -21,7 +21,8 @@ from homeserver.federation.failures import PeerError, TimedOut, Unreachable
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
 from homeserver.rooms.forks import MissingPredecessors
-from homeserver.rooms.timeline import MissingAuth, Outcome, Timeline
+from homeserver.rooms.reception import MissingAuth, Outcome
+from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events, inbox, rooms, state
 from homeserver.storage.events import Status
 from homeserver.storage.state import Key

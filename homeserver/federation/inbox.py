@@ -22,7 +22,7 @@ from homeserver.events.versions import RoomVersion
 from homeserver.federation.deferring import Shared, Turns, start
 from homeserver.federation.gaps import Gaps, Unfillable
 from homeserver.rooms import acl
-from homeserver.rooms.timeline import Outcome
+from homeserver.rooms.reception import Outcome
 from homeserver.storage import events, inbox, rooms
 from homeserver.storage.database import Database, DatabaseError
 from homeserver.storage.events import Status

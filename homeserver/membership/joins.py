@@ -18,7 +18,8 @@ from homeserver.federation.keyring import Keyring
 from homeserver.membership import candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms import visibility
-from homeserver.rooms.timeline import Beginning, Timeline
+from homeserver.rooms.reception import Beginning
+from homeserver.rooms.timeline import Timeline
 from homeserver.storage import members, rooms, state
 from homeserver.storage.transactions import Transaction
 

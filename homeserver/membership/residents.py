@@ -18,8 +18,9 @@ from homeserver.membership import restricted
 from homeserver.membership.handshake import Kind
 from homeserver.rooms import acl, visibility
 from homeserver.rooms.forks import MissingPredecessors
+from homeserver.rooms.reception import MissingAuth
 from homeserver.rooms.stripped import federated_state
-from homeserver.rooms.timeline import MissingAuth, Timeline
+from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events, members, rooms, state
 from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room

@@ -6,7 +6,7 @@ Knows no rule: whoever calls has decided.  Everything here runs inside the write
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from homeserver.events import notable, redaction
+from homeserver.events import notable, redaction, signing, state_map
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.events.power import Power
@@ -177,3 +177,23 @@ class Entrance:
         events.rewrite(txn, target.num, redaction.redacted(target.event), redacting.num)
         txn.wake(room.room_id)
         return replace(room, removals=room.removals + 1)
+
+
+def head_of(event: Event) -> Head:
+    """A forward extremity; its number is filled in when the event is written."""
+    return Head(0, event.event_id, event.depth, None if event.version.hashed_ids else signing.reference(event)[1])
+
+
+def destinations(txn: Transaction, name: ServerName, room: Room, event: Event) -> bytes | None:
+    """The servers that get the event: those in the room before it, and that of whom a membership is about."""
+    if event.type == "m.room.member" and event.state_key is not None:
+        target = event.state_key.partition(":")[2]
+        servers = set(rooms.server_set(txn, room.servers))
+        if target and target != name and target not in servers:
+            return rooms.servers_hash(txn, [*servers, target])
+    return room.servers
+
+
+def empty_room(event: Event) -> Room:
+    """The room of a create event, before anything is in it."""
+    return Room(event.room_id, event.version, event.sender, 0, (), state_map.EMPTY, 0, 0, 0, None, 0, 0, True, False)

@@ -1,8 +1,7 @@
 """The one way an event enters a room.  Knows no HTTP and asks no other server."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
 from typing import Any
 
 from homeserver.clock import Clock
@@ -17,9 +16,9 @@ from homeserver.events.notable import relation
 from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
-from homeserver.rooms import forks
-from homeserver.rooms.entering import Decision, Entrance
-from homeserver.storage import events, members, relations, rooms, search, state
+from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
+from homeserver.rooms.reception import AlreadyIn, Arrived, Beginning, Outcome, Reception
+from homeserver.storage import events, members, relations, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Head, Room
@@ -36,64 +35,12 @@ def _nothing(txn: Transaction, room_id: RoomID) -> None:
     """Write nothing more."""
 
 
-class MissingAuth(Exception):
-    """Events that this one cites as its authority are not here: `ids`."""
-
-    def __init__(self, ids: Iterable[str]) -> None:
-        self.ids = sorted(ids)
-        super().__init__(f"missing auth events: {', '.join(self.ids)}")
-
-
 @dataclass(frozen=True, slots=True)
 class Sender:
     """The device and the transaction of a client that send an event; both make a repeated request harmless."""
 
     device_id: str
     txn_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a received event; `reason` says why where it was not accepted."""
-
-    stored: Stored
-    reason: str | None
-
-    @property
-    def accepted(self) -> bool:
-        """Whether it is part of the room as clients see it."""
-        return self.stored.status in (Status.ACCEPTED, Status.PARTIAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """The join of a local user through another server, and what was believed of that server's answer.
-
-    `known` are events of the room that come with it, each after those that it cites; `state` is the state before the join.
-    """
-
-    event: Event
-    create: Event
-    known: Sequence[Event]
-    state: Sequence[EventID]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A received event on its way in; `written`: it and the states around it were written down in an earlier act."""
-
-    event: Event
-    before: Sequence[str] | None
-    relay: bool
-    written: bool = False
-
-
-class AlreadyIn(Exception):
-    """Somebody else here joined the room meanwhile."""
-
-    def __init__(self, beginning: Beginning) -> None:
-        super().__init__(beginning.event.room_id)
-        self.beginning = beginning
 
 
 @dataclass(frozen=True)
@@ -104,6 +51,11 @@ class Timeline:
     identity: Identity
     clock: Clock
     entrance: Entrance
+
+    @property
+    def reception(self) -> Reception:
+        """How events of other servers enter."""
+        return Reception(self.identity.name, self.entrance)
 
     # --- what local users do ------------------------------------------------------------------------
 
@@ -203,9 +155,9 @@ class Timeline:
             event,
             Status.ACCEPTED,
             room.state_root,
-            (*room.heads[MAX_PREVIOUS:], _head(event)),
+            (*room.heads[MAX_PREVIOUS:], head_of(event)),
             lambda after: after,
-            self._destinations(txn, room, event),
+            destinations(txn, self.identity.name, room, event),
         )
         return self.entrance.enter(txn, room, decision)
 
@@ -233,24 +185,15 @@ class Timeline:
         )
         return data, view
 
-    def _destinations(self, txn: Transaction, room: Room, event: Event) -> bytes | None:
-        """The servers that get the event: those in the room before it, and that of whom a membership is about."""
-        if event.type == "m.room.member" and event.state_key is not None:
-            target = event.state_key.partition(":")[2]
-            servers = set(rooms.server_set(txn, room.servers))
-            if target and target != self.identity.name and target not in servers:
-                return rooms.servers_hash(txn, [*servers, target])
-        return room.servers
-
     def make(
         self, txn: Transaction, version: RoomVersion, batch: Sequence[Draft], room_id: RoomID | None, also: AlsoWrite, now: int
     ) -> RoomID:
         """`create` as part of an act."""
         event = self._first(version, batch[0], room_id, now)
-        while not rooms.add(txn, room := self._empty(event)):
+        while not rooms.add(txn, room := empty_room(event)):
             # The id is the event's hash, and its creator made the same room in the same millisecond: this one is the next one's.
             event = self._first(version, replace(batch[0], ts=event.origin_server_ts + 1), room_id, now)
-        decision = Decision(event, Status.ACCEPTED, state_map.EMPTY, (_head(event),), lambda after: after, None)
+        decision = Decision(event, Status.ACCEPTED, state_map.EMPTY, (head_of(event),), lambda after: after, None)
         room, _ = self.entrance.enter(txn, room, decision)
         for draft in batch[1:]:
             room, _ = self.append(txn, room, draft, now)
@@ -263,9 +206,6 @@ class Timeline:
         event = events_core.read(version, self.identity.sign_event(version, data))
         rules.check(event, {})
         return event
-
-    def _empty(self, event: Event) -> Room:
-        return Room(event.room_id, event.version, event.sender, 0, (), state_map.EMPTY, 0, 0, 0, None, 0, 0, True, False)
 
     def _prepare(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> Event:
         room = rooms.get(txn, room_id)
@@ -296,27 +236,27 @@ class Timeline:
         spec: server-server-api#checks-performed-on-receipt-of-a-pdu
         """
         arrived = Arrived(event, before, relay)
-        outcome = await self.database.write(self._accept, arrived)
+        outcome = await self.database.write(self.reception.accept, arrived)
         if outcome is None:
-            outcome = await self.database.write(self._accept, replace(arrived, written=True))
+            outcome = await self.database.write(self.reception.accept, replace(arrived, written=True))
         assert outcome is not None
         return outcome
 
     async def outliers(self, room_id: RoomID, version: RoomVersion, batch: Sequence[Event]) -> None:
         """Remember events whose place in the graph is not known: auth chains, fetched state."""
-        await self.database.write(self._outliers, room_id, batch)
+        await self.database.write(self.reception.outliers, room_id, batch)
 
     async def backfill(self, room_id: RoomID, place: Order, batch: Sequence[Event]) -> bool:
         """Put history in front of the event at `place`: events whose signatures were verified; whether any was new.
 
         They get places of their own between `place` and what was there before it, the newest nearest to `place`.
         """
-        return await self.database.write(self._backfill, room_id, place, batch)
+        return await self.database.write(self.reception.backfill, room_id, place, batch)
 
     async def begin(self, beginning: Beginning) -> EventID:
         """Take in a room that a local user has just joined through another server.  Raises `Denied` if its state forbids the join."""
         try:
-            return await self.database.write(self._begin, beginning)
+            return await self.database.write(self.reception.begin, beginning)
         except AlreadyIn:
             # The event enters the room that there is.
             event = beginning.event
@@ -326,228 +266,8 @@ class Timeline:
                 raise Denied(outcome.reason or "The join was not accepted") from None
             return event.event_id
 
-    def _accept(self, txn: Transaction, arrived: Arrived) -> Outcome | None:
-        """The outcome, or None when the event was only written down and the act must run once more."""
-        event = arrived.event
-        room = rooms.lock(txn, event.room_id)
-        if room is None or room.departed:
-            raise NotFound(f"This server is not in room {event.room_id}")
-        known = events.get(txn, room.room_id, event.event_id)
-        if known is not None and known.status != Status.OUTLIER:
-            return Outcome(known, None if known.status == Status.ACCEPTED else known.status.name.lower())
-        # Predecessors first: what they bring along often holds the events that this one cites.
-        given = arrived.before
-        root = self._given(txn, room, given) if given is not None else forks.state_before(txn, room, event)
-        refusal = self._unauthorised(txn, event)
-        keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
-        status = Status.REJECTED
-        if refusal is None:
-            refusal = _refusal(event, state.view(txn, root, keys))
-            if refusal is None:
-                refusal = _refusal(event, state.view(txn, room.state_root, keys))
-                status = Status.ACCEPTED if refusal is None else Status.SOFT_FAILED
-        if status == Status.ACCEPTED and not arrived.written and _forks(room, event):
-            # Resolution runs outside of the writer and can only read what is committed: this event, and the states around it.
-            self._write_down(txn, event, root, known)
-            return None
-        decision = self._decide(txn, room, event, status, root)
-        if arrived.relay and status == Status.ACCEPTED:
-            decision = replace(decision, destinations=self._destinations(txn, room, event))
-        room, stored = self.entrance.enter(txn, room, decision)
-        if status == Status.ACCEPTED:
-            self._note_gaps(txn, room, stored)
-            rooms.store(txn, room)
-        return Outcome(stored, refusal)
-
-    def _write_down(self, txn: Transaction, event: Event, root: bytes, known: Stored | None) -> None:
-        num = known.num if known is not None else txn.number()
-        if known is None:
-            events.add(txn, Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None))
-        state.put(txn, root, {event.key: num} if event.key else {})
-
-    def _decide(self, txn: Transaction, room: Room, event: Event, status: Status, root: bytes) -> Decision:
-        """What the room becomes by an event that stands somewhere in its graph."""
-        if status != Status.ACCEPTED or event.event_id in events.cited_as_missing(txn, room.room_id, [event.event_id]):
-            return Decision(event, status, root, room.heads, lambda after: room.state_root, None)
-        followed = set(event.prev_events)
-        others = tuple(head for head in room.heads if head.event_id not in followed)
-        heads = (*others, _head(event))
-        if not others:
-            return Decision(event, status, root, heads, lambda after: after, None)
-        ends = events.by_number(txn, [head.num for head in others])
-        roots = {stored.state_after for stored in ends.values() if stored.state_after is not None}
-        if event.state_key is None:
-            now = forks.merged(txn, room, {*roots, root})
-            return Decision(event, status, root, heads, lambda after: now, None)
-        return Decision(event, status, root, heads, lambda after: forks.merged(txn, room, {*roots, after}), None)
-
-    def _unauthorised(self, txn: Transaction, event: Event) -> str | None:
-        """Why the events that it cites do not allow the event; None if they do."""
-        found = events.find(txn, event.room_id, event.auth_events)
-        missing = [event_id for event_id in event.auth_events if event_id not in found]
-        if missing:
-            raise MissingAuth(missing)
-        for event_id, stored in found.items():
-            if stored.status == Status.REJECTED:
-                return f"its auth event {event_id} was rejected"
-        cited = [found[event_id].event for event_id in event.auth_events]
-        if event.version.room_id_is_create_hash and event.type != "m.room.create":
-            cited = [*cited, *self._create_event(txn, event)]
-        try:
-            rules.check_auth_events(event, [stored.event for stored in found.values()])
-            rules.check(event, {auth.key: auth for auth in cited})  # type: ignore[misc]
-        except Denied as error:
-            return str(error)
-        return None
-
-    def _create_event(self, txn: Transaction, event: Event) -> list[Event]:
-        """The create event that versions which derive the room id from it do not cite."""
-        create = events.get(txn, event.room_id, "$" + event.room_id[1:])
-        return [] if create is None else [create.event]
-
-    def _given(self, txn: Transaction, room: Room, ids: Sequence[str]) -> bytes:
-        """The root of a state that was fetched; rejected events are no part of it."""
-        found = events.find(txn, room.room_id, ids)
-        usable = [stored for stored in found.values() if stored.status != Status.REJECTED and stored.event.state_key is not None]
-        return state.put(txn, state_map.EMPTY, {stored.key: stored.num for stored in usable})
-
-    def _note_gaps(self, txn: Transaction, room: Room, stored: Stored) -> None:
-        event = stored.event
-        here = events.numbers(txn, room.room_id, event.prev_events)
-        missing = [event_id for event_id in event.prev_events if event_id not in here or here[event_id][1] == Status.OUTLIER]
-        if missing and stored.order is not None:
-            events.add_gaps(txn, room.room_id, missing, stored.num, stored.order)
-        events.close_gaps(txn, room.room_id, [event.event_id])
-
-    def _outliers(self, txn: Transaction, room_id: RoomID, batch: Sequence[Event]) -> dict[str, Stored]:
-        """Write events as outliers, each checked against what it cites; those whose authority is missing are left out."""
-        usable = events.find(txn, room_id, [event.event_id for event in batch])
-        for event in _causal(batch):
-            if event.event_id in usable:
-                continue
-            try:
-                refusal = self._unauthorised(txn, event)
-            except MissingAuth:
-                continue
-            status = Status.OUTLIER if refusal is None else Status.REJECTED
-            stored = Stored(event, txn.number(), status, None, None, None, None, None, None, None)
-            events.add(txn, stored)
-            usable[event.event_id] = stored
-        return usable
-
-    def _backfill(self, txn: Transaction, room_id: RoomID, place: Order, batch: Sequence[Event]) -> bool:
-        room = rooms.lock(txn, room_id)
-        if room is None or room.departed:
-            return False
-        usable = self._outliers(txn, room_id, batch)
-        minor = min(events.lowest_minor(txn, room_id, place[0]), place[1])
-        fresh = 0
-        for event in _newest_first(batch):
-            known = usable.get(event.event_id)
-            if known is None or known.status != Status.OUTLIER:
-                continue
-            minor -= 1
-            fresh += 1
-            stored = replace(known, status=Status.ACCEPTED, order=(place[0], minor))
-            events.place(txn, stored)
-            self._note_gaps(txn, room, stored)
-            relations.add(txn, stored)
-            search.add(txn, stored)
-            room, _ = self.entrance.redactions(txn, room, stored)
-        # What nobody sent although it was asked for will not come: the walk goes on without it.
-        events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])
-        rooms.store(txn, room)
-        return fresh > 0
-
-    def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> None:
-        """Write as outliers what was checked already."""
-        here = events.numbers(txn, room.room_id, [event.event_id for event in known])
-        for event in known:
-            if event.event_id not in here:
-                events.add(txn, Stored(event, txn.number(), Status.OUTLIER, None, None, None, None, None, None, None))
-
-    def _begin(self, txn: Transaction, beginning: Beginning) -> EventID:
-        event = beginning.event
-        room = rooms.lock(txn, event.room_id)
-        if room is not None and not room.departed:
-            raise AlreadyIn(beginning)
-        if room is None:
-            room = self._empty(beginning.create)
-            rooms.add(txn, room)
-        self._remember(txn, room, beginning.known)
-        root = self._given(txn, room, beginning.state)
-        keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
-        rules.check(event, state.view(txn, root, keys))
-        # The state is new here, not a change: nobody was in the room to see it change.
-        room = self.entrance.advance(txn, room, root, txn.position(), log=False)
-        decision = Decision(event, Status.ACCEPTED, root, (_head(event),), lambda after: after, None)
-        room, stored = self.entrance.enter(txn, room, decision)
-        self._note_gaps(txn, room, stored)
-        rooms.store(txn, room)
-        return stored.event.event_id
-
-
 def _reference(head: Head) -> drafts.Reference:
     """How an event points to one before it."""
     return EventID(head.event_id) if head.link is None else (EventID(head.event_id), head.link)
 
 
-def _head(event: Event) -> Head:
-    """A forward extremity; its number is filled in when the event is written."""
-    return Head(0, event.event_id, event.depth, None if event.version.hashed_ids else signing.reference(event)[1])
-
-
-def _forks(room: Room, event: Event) -> bool:
-    """Whether the room has further ends beside this event."""
-    return any(head.event_id not in event.prev_events for head in room.heads)
-
-
-def _refusal(event: Event, view: dict[tuple[str, str], Event]) -> str | None:
-    """Why the rules refuse an event against this state; None if they allow it."""
-    try:
-        rules.check(event, view)
-    except Denied as error:
-        return str(error)
-    return None
-
-
-def _newest_first(batch: Sequence[Event]) -> list[Event]:
-    """The events so that each comes before those that it follows; where the graph does not say, the deeper first."""
-    here = {event.event_id: event for event in batch}
-    followers = dict.fromkeys(here, 0)
-    for event in here.values():
-        for before in event.prev_events:
-            if before in followers:
-                followers[before] += 1
-    ready = [(-event.depth, event.event_id) for event in here.values() if followers[event.event_id] == 0]
-    heapify(ready)
-    ordered: list[Event] = []
-    while ready:
-        event = here[heappop(ready)[1]]
-        ordered.append(event)
-        for before in event.prev_events:
-            if before in followers:
-                followers[before] -= 1
-                if followers[before] == 0:
-                    heappush(ready, (-here[before].depth, before))
-    return ordered
-
-
-def _causal(batch: Sequence[Event]) -> list[Event]:
-    """The events in an order in which each comes after those that it cites.  Cycles are cut; the rules refuse them."""
-    pending = {event.event_id: event for event in batch}
-    ordered: list[Event] = []
-    while pending:
-        stack = [next(iter(pending.values()))]
-        path: set[str] = set()
-        while stack:
-            event = stack[-1]
-            path.add(event.event_id)
-            ahead = [pending[auth] for auth in event.auth_events if auth in pending and auth not in path]
-            if ahead:
-                stack.append(ahead[0])
-            else:
-                stack.pop()
-                if pending.pop(event.event_id, None) is not None:
-                    ordered.append(event)
-    return ordered
