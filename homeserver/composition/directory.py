@@ -6,16 +6,21 @@ from homeserver.api.client.public_rooms import PublicRoomPages
 from homeserver.api.client.search import SearchPages
 from homeserver.api.client.spaces import SpacePages
 from homeserver.api.client.upgrades import UpgradePages
+from homeserver.api.client.user_directory import PeoplePages
 from homeserver.api.server.public_rooms import PublicRoomsForServers
 from homeserver.api.server.spaces import SpacesForServers
 from homeserver.composition.federation import Federation
-from homeserver.composition.ground import Ground
+from homeserver.composition.ground import Ground, Service
 from homeserver.composition.membership import Membership
 from homeserver.composition.rooms import Rooms
 from homeserver.directory.listing import Listing
+from homeserver.directory.people import Names, People
 from homeserver.directory.public_rooms import PublicRooms
 from homeserver.directory.spaces import Spaces, Told
+from homeserver.periodic import Periodic
 from homeserver.rooms.upgrades import Upgrades
+
+COLLECT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Directory:
     """What others need of it."""
 
     endpoints: tuple[object, ...]
+    services: tuple[Service, ...]
 
 
 def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Membership) -> Directory:
@@ -30,13 +36,15 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
     settings, database = ground.settings.directory, ground.database
     public = PublicRooms(database, federation.peers)
     listing = Listing(database, settings.publication)
+    names = Names(database)
     spaces = Spaces(database, federation.peers, Told(ground.clock), ground.identity.name)
     endpoints = (
         PublicRoomPages(public, listing, ground.identity, ground.clock, settings.public_rooms_without_login),
         PublicRoomsForServers(public, settings.public_rooms_over_federation),
         SearchPages(database, ground.clock),
+        PeoplePages(People(database, names, ground.identity.name, settings.user_directory)),
         SpacePages(spaces, membership.aliases),
         SpacesForServers(spaces),
         UpgradePages(Upgrades(rooms.timeline), membership.invites),
     )
-    return Directory(endpoints)
+    return Directory(endpoints, (Periodic(ground.clock, COLLECT_SECONDS, names.collect),))

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import orjson
+
+from homeserver.storage import user_directory
 from homeserver.storage.database import Transaction
 
 
@@ -39,6 +42,8 @@ def put(txn: Transaction, user_id: str, name: str, value: bytes) -> None:
         field=name,
         value=value,
     )
+    if name == "displayname":
+        user_directory.learn(txn, user_id, [orjson.loads(value)])
 
 
 def remove(txn: Transaction, user_id: str, name: str) -> bool:
@@ -49,3 +54,4 @@ def remove(txn: Transaction, user_id: str, name: str) -> bool:
 def clear(txn: Transaction, user_id: str) -> None:
     """Remove a whole profile."""
     txn.run("DELETE FROM profiles WHERE user_id = :user", user=user_id)
+    user_directory.forget(txn, user_id)
