@@ -16,6 +16,7 @@ from homeserver.federation.deferring import Shared, start
 
 LONGEST_SECONDS = 300  # an address is believed this long at most: servers move, and some resolvers give days
 MISSING_SECONDS = 30
+AWAY_SECONDS = 2  # a name without address may be that of a server that is just being started
 REMEMBERED = 20_000
 PATIENCE = (1, 2, 4)  # seconds until a name server is asked again
 SECOND_FAMILY_SECONDS = 0.3  # how long the other address family may keep us waiting
@@ -232,11 +233,11 @@ class DNS:
         try:
             answers, _, _ = await ask(name, timeout=PATIENCE)
         except DNSNameError:
-            return self._remember(name, kind, [], MISSING_SECONDS)
+            return self._remember(name, kind, [], _missing_seconds(kind))
         except Exception as error:
             raise LookupFailed(f"{name}: {type(error).__name__}") from error
         fitting = [header for header in answers if header.type == kind]
-        seconds = min([LONGEST_SECONDS, *(max(1, header.ttl) for header in fitting)]) if fitting else MISSING_SECONDS
+        seconds = min([LONGEST_SECONDS, *(max(1, header.ttl) for header in fitting)]) if fitting else _missing_seconds(kind)
         return self._remember(name, kind, [header.payload for header in fitting], seconds)
 
     def _remember(self, name: str, kind: int, value: list[Any], seconds: int) -> list[Any]:
@@ -245,6 +246,11 @@ class DNS:
                 del self._cache[key]
         self._cache[(name, kind)] = _Remembered(self._reactor.seconds() + seconds, value)
         return value
+
+
+def _missing_seconds(kind: int) -> int:
+    """How long to remember that there is no such record."""
+    return MISSING_SECONDS if kind == dns.SRV else AWAY_SECONDS
 
 
 def _in_turn(liked: Sequence[str], others: Sequence[str]) -> list[str]:
