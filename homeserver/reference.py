@@ -1,10 +1,11 @@
-"""The documents that are made from the code: sample settings, the table of settings, the table of endpoints.
+"""The documents that are made from the code: sample settings, the table of settings, of endpoints, the map of modules and tables.
 
 `homeserver reference DIR` writes them; a test compares.
 """
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from homeserver.federation.transport import Answer, Outgoing, Stream
 from homeserver.identity import Identity, generate_key
 from homeserver.server import build
 from homeserver.settings import DEFAULT_RATES, Settings
+from homeserver.storage.migrations import directory
 from homeserver.storage.opening import open_database
 from homeserver.units import Secret
 from homeserver.web.endpoints import Endpoint
@@ -45,6 +47,7 @@ def documents() -> dict[str, str]:
         "config/full.yaml": full_yaml(),
         "docs/settings.md": settings_table(),
         "docs/endpoints.md": endpoints_table(),
+        "docs/map.md": code_map(),
     }
 
 
@@ -187,6 +190,32 @@ def _row(endpoint: Endpoint) -> tuple[str, ...]:
     words = (inspect.getdoc(endpoint.call) or "").split("\n")[0]
     where = ", ".join(sorted(resources_of(route.path)))
     return (route.method, f"`{route.path}`", who, options.limit or "", where, words.replace("|", "\\|"))
+
+
+_TABLE = re.compile(r"((?:^--.*\n)*)(?:^\n)?^CREATE TABLE (\w+)", re.M)
+
+
+def code_map() -> str:
+    """All modules with what they say of themselves, and all tables with the comments above them."""
+    lines = ["# Map", "", "Made from the code by `homeserver reference`, never edited by hand.", "", "## Modules"]
+    package = Path(__file__).parent
+    for folder in sorted(path.parent for path in package.rglob("__init__.py")):
+        name = folder.relative_to(package.parent).as_posix()
+        lines += ["", f"### {name}", "", _paragraph(folder / "__init__.py"), ""]
+        lines += [f"- `{file.name}`: {_paragraph(file)}" for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
+    lines += ["", "## Tables"]
+    for file in sorted(directory().glob("*.sql")):
+        lines += ["", f"### schema/{file.name}", ""]
+        for comment, table in _TABLE.findall(file.read_text(encoding="utf-8")):
+            words = " ".join(line.removeprefix("--").strip() for line in comment.splitlines())
+            lines.append(f"- `{table}`" + (f": {words}" if words else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _paragraph(file: Path) -> str:
+    """The first paragraph of a module's docstring."""
+    words = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return " ".join(words.split("\n\n")[0].split()).replace("<", "\\<")
 
 
 def write(checkout: Path) -> None:
