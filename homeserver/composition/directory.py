@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from homeserver.api.client.public_rooms import PublicRoomPages
+from homeserver.api.client.reports import ReportPages
 from homeserver.api.client.search import SearchPages
 from homeserver.api.client.spaces import SpacePages
+from homeserver.api.client.timestamps import TimestampPages
 from homeserver.api.client.upgrades import UpgradePages
 from homeserver.api.client.user_directory import PeoplePages
+from homeserver.api.client.voip import Calls
 from homeserver.api.server.public_rooms import PublicRoomsForServers
 from homeserver.api.server.spaces import SpacesForServers
+from homeserver.api.server.timestamps import TimestampsForServers
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground, Service
 from homeserver.composition.membership import Membership
@@ -16,7 +20,10 @@ from homeserver.composition.rooms import Rooms
 from homeserver.directory.listing import Listing
 from homeserver.directory.people import Names, People
 from homeserver.directory.public_rooms import PublicRooms
+from homeserver.directory.reports import Reports
 from homeserver.directory.spaces import Spaces, Told
+from homeserver.directory.timestamps import Timestamps
+from homeserver.federation.history import History
 from homeserver.periodic import Periodic
 from homeserver.rooms.upgrades import Upgrades
 
@@ -38,6 +45,8 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
     listing = Listing(database, settings.publication)
     names = Names(database)
     spaces = Spaces(database, federation.peers, Told(ground.clock), ground.identity.name)
+    history = History(rooms.timeline, federation.peers, federation.keyring)
+    timestamps = Timestamps(database, federation.peers, history, ground.identity.name)
     endpoints = (
         PublicRoomPages(public, listing, ground.identity, ground.clock, settings.public_rooms_without_login),
         PublicRoomsForServers(public, settings.public_rooms_over_federation),
@@ -45,6 +54,10 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
         PeoplePages(People(database, names, ground.identity.name, settings.user_directory)),
         SpacePages(spaces, membership.aliases),
         SpacesForServers(spaces),
+        TimestampPages(timestamps),
+        TimestampsForServers(timestamps),
+        ReportPages(Reports(database, ground.clock), ground.identity),
+        Calls(ground.settings.turn, ground.settings.well_known.rtc_livekit_urls, ground.clock),
         UpgradePages(Upgrades(rooms.timeline), membership.invites),
     )
     return Directory(endpoints, (Periodic(ground.clock, COLLECT_SECONDS, names.collect),))

@@ -225,6 +225,25 @@ def place_at(txn: Transaction, room_id: str, low: int, high: int) -> Order | Non
     return None if row is None else (row[0], row[1])
 
 
+def near_time(txn: Transaction, room_id: str, ts: int, *, forwards: bool, limit: int) -> list[Stored]:
+    """Shown events not before a time, or not after it, the nearest first; of those at one time the first in the room, or the last."""
+    if forwards:
+        rows = txn.all(
+            "SELECT num, room_id, event_id, status, major, minor, position, state_before, state_after, notable, redacted_by, replaces,"
+            " body, envelope FROM events WHERE room_id = :room AND ts >= :ts AND major IS NOT NULL AND status IN (1, 2)"
+            " ORDER BY ts, major, minor LIMIT :limit",
+            room=room_id, ts=ts, limit=limit,
+        )  # fmt: skip
+    else:
+        rows = txn.all(
+            "SELECT num, room_id, event_id, status, major, minor, position, state_before, state_after, notable, redacted_by, replaces,"
+            " body, envelope FROM events WHERE room_id = :room AND ts <= :ts AND major IS NOT NULL AND status IN (1, 2)"
+            " ORDER BY ts DESC, major DESC, minor DESC LIMIT :limit",
+            room=room_id, ts=ts, limit=limit,
+        )  # fmt: skip
+    return [_read(txn, row) for row in rows]
+
+
 def citations(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, tuple[list[str], list[str]]]:
     """Event id -> (ids of its predecessors, ids of its auth events); events that are not here are left out."""
     return {
