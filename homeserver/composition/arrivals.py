@@ -28,6 +28,6 @@ def compose(ground: Ground, federation: Federation, rooms: Rooms, edus: Mapping[
     """Make it.  `edus`: what to do with EDUs, by type."""
     gaps = Gaps(rooms.timeline, federation.peers, federation.keyring, ground.clock)
     withdrawals = Withdrawals(ground.database, ground.identity)
-    inbox = Inbox(ground.database, gaps, ground.clock, edus, withdrawals.take)
+    inbox = Inbox(ground.database, gaps, ground.clock, edus, withdrawals.take, federation.entering)
     endpoints = (Transactions(inbox, ground.settings.federation.max_transaction),)
     return Arrivals(inbox, endpoints, (inbox, Periodic(ground.clock, HOUR, inbox.tidy)))

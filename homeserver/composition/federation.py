@@ -12,6 +12,7 @@ from homeserver.events.identifiers import ServerName
 from homeserver.federation.authentication import Admission, Authentication
 from homeserver.federation.backoff import Backoff
 from homeserver.federation.conversation import Conversation
+from homeserver.federation.entering import Entering
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.outbox import Outbox
 from homeserver.federation.peers import Peers
@@ -28,6 +29,7 @@ class Federation:
     authentication: Authentication
     edus: Edus
     outbox: Outbox
+    entering: Entering
     endpoints: tuple[object, ...]
     services: tuple[Service, ...]
 
@@ -49,4 +51,4 @@ def compose(ground: Ground) -> Federation:
     )
     outbox = Outbox(ground.database, peers, backoff, clock, SystemRandom())
     authentication = Authentication(identity, keyring, backoff, admission)
-    return Federation(peers, keyring, backoff, authentication, outbox, outbox, endpoints, (outbox,))
+    return Federation(peers, keyring, backoff, authentication, outbox, outbox, Entering(clock), endpoints, (outbox,))

@@ -41,7 +41,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     handshake = Handshake(peers, ground.identity, ground.clock)
     aliases = Aliases(ground.database, ground.identity, peers, asking)
     invites = Invites(timeline, peers, keyring, asking.summon)
-    joins = Joins(timeline, handshake, keyring)
+    joins = Joins(timeline, handshake, keyring, federation.entering)
     leaves = Leaves(timeline, handshake)
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),

@@ -20,6 +20,7 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.deferring import Shared, Turns, start
+from homeserver.federation.entering import Entering
 from homeserver.federation.gaps import Gaps, Unfillable
 from homeserver.rooms import acl
 from homeserver.rooms.reception import Outcome
@@ -71,7 +72,10 @@ class _Read:
 class Inbox:
     """What comes in from other servers."""
 
-    def __init__(self, database: Database, gaps: Gaps, clock: Clock, edus: Mapping[str, TakeEDU], outside: TakeOutside) -> None:
+    def __init__(
+        self, database: Database, gaps: Gaps, clock: Clock, edus: Mapping[str, TakeEDU], outside: TakeOutside, entering: Entering
+    ) -> None:
+        self._entering = entering
         self._database, self._gaps, self._clock, self._edus, self._outside = database, gaps, clock, edus, outside
         self._shared: Shared[tuple[str, str], bytes] = Shared()
         self._working: set[tuple[str, str]] = set()
@@ -92,6 +96,7 @@ class Inbox:
             return answered
         content = _body(body)
         await self._take_edus(origin, content.edus)
+        await self._entering.settled([bytes(raw) for raw in content.pdus])
         reads = await self._database.read(_examine, origin, content.pdus)
         answer = orjson.dumps({"pdus": {str(read.event_id): {} if read.error is None else {"error": read.error} for read in reads}})
         now = self._clock.now()

@@ -14,8 +14,9 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.answers import Joined
+from homeserver.federation.entering import Entering
 from homeserver.federation.keyring import Keyring
-from homeserver.membership import candidates, restricted
+from homeserver.membership import blocks, candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms import visibility
 from homeserver.rooms.reception import Beginning
@@ -40,6 +41,7 @@ class Joins:
     timeline: Timeline
     handshake: Handshake
     keyring: Keyring
+    entering: Entering
 
     async def join(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
         """Join `user`; who is in the room already stays in it.  `content` are further fields of the member event.
@@ -51,7 +53,8 @@ class Joins:
             await self.timeline.set_state(room_id, Draft("m.room.member", user, {**route.content, "membership": "join"}, user))
             return room_id
         wish = Wish("join", room_id, user, route.content)
-        await self.handshake.through(route.candidates, wish, self._enter)
+        with self.entering.into(room_id):
+            await self.handshake.through(route.candidates, wish, self._enter)
         return room_id
 
     async def require_guests(self, room_id: RoomID) -> None:
@@ -61,6 +64,7 @@ class Joins:
             raise GuestAccess("This room is not open to guests")
 
     def _route(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any]) -> Route:
+        blocks.refuse(txn, room_id)
         ourselves = self.timeline.identity.name
         invitation = members.invitation(txn, room_id, user)
         member = members.get(txn, room_id, user)

@@ -1,5 +1,7 @@
 """Membership between servers of ours."""
 
+from twisted.internet.defer import Deferred
+
 from tests.world import Network, good, story
 
 
@@ -51,3 +53,22 @@ async def test_a_knock_is_answered_with_an_invite(network: Network) -> None:
     good(await alice.post(f"/rooms/{room}/invite", {"user_id": bob.user_id}))
     good(await bob.post(f"/rooms/{room}/join", {}))
     assert bob.user_id in good(await alice.get(f"/rooms/{room}/joined_members"))["joined"]
+
+
+@story
+async def test_what_is_said_while_somebody_is_joining_is_not_lost(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = good(await alice.post("/createRoom", {"preset": "public_chat"}))["room_id"]
+
+    # b has sent its join and waits; a has it, and speaks to b at once, before b has the room.
+    network.latency = 1.0
+    joining = Deferred.fromCoroutine(bob.post(f"/join/{room}?via=a", {}))
+    while bob.user_id not in good(await alice.get(f"/rooms/{room}/joined_members"))["joined"]:
+        await network.passes(0.1)
+    network.latency = 0.0
+    sent = good(await alice.put(f"/rooms/{room}/send/m.room.message/1", {"body": "hello", "msgtype": "m.text"}))["event_id"]
+    good(await joining)
+    await network.passes(5)
+    shown = good(await bob.get("/sync"))["rooms"]["join"][room]["timeline"]["events"]
+    assert shown[-1]["event_id"] == sent
