@@ -29,6 +29,7 @@ from homeserver.composition import (
     sync,
 )
 from homeserver.composition.accounts import Accounts, Outside
+from homeserver.composition.admin import Admin
 from homeserver.composition.appservices import AppServices
 from homeserver.composition.arrivals import Arrivals
 from homeserver.composition.federation import Federation
@@ -75,6 +76,7 @@ class Server:
     arrivals: Arrivals
     telling: Notifying
     bridging: AppServices
+    operating: Admin
 
     @property
     def operator(self) -> Commands:
@@ -126,13 +128,13 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
     finding = directory.compose(on, in_rooms, others, entering)
-    operating = admin.compose(on, in_rooms)
+    operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
     coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
     parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, bridging, operating, others, coming)
-    working = (in_rooms, people, attentive, telling, files, finding, bridging, coming, others)
+    working = (in_rooms, people, attentive, telling, files, finding, bridging, operating, coming, others)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -150,6 +152,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         arrivals=coming,
         telling=telling,
         bridging=bridging,
+        operating=operating,
     )
 
 

@@ -155,6 +155,7 @@ class Network:
         home.server.federation.outbox.start()
         home.server.bridging.deliveries.start()
         home.server.rooms.delayed.start()
+        home.server.operating.clearing.start()
         return home
 
     async def passes(self, seconds: float) -> None:

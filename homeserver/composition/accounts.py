@@ -53,6 +53,7 @@ class Accounts:
     """What others need of accounts."""
 
     callers: Callers
+    registration: Registration
     devices: Devices
     gate: Gate
     closing: Closing
@@ -108,4 +109,4 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside) ->
     operator = Commands(closing, ground.identity, passwords, settings.passwords.min_length)
     seen = Periodic(clock, SIGHTINGS_SECONDS, lambda: callers.sightings.write(database))
     services = (chores, Revocations(database.wakeups, callers.memory), seen)
-    return Accounts(callers, devices, gate, closing, profiles, account_data, operator, endpoints, services)
+    return Accounts(callers, registration, devices, gate, closing, profiles, account_data, operator, endpoints, services)

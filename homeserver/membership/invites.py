@@ -16,7 +16,7 @@ from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
-from homeserver.membership import permission
+from homeserver.membership import blocks, permission
 from homeserver.membership.permission import InviteBlocked
 from homeserver.push import spreading
 from homeserver.rooms.stripped import federated_state
@@ -120,6 +120,7 @@ class Invites:
         return signed
 
     def _receive(self, txn: Transaction, event: Event, origin: ServerName, stripped: list[Any]) -> None:
+        blocks.refuse(txn, event.room_id)
         target = UserID(event.state_key or "")
         account = accounts.get(txn, target)
         if account is None:

@@ -7,7 +7,7 @@ from typing import Any
 from homeserver.errors import Forbidden, NotFound
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomID, ServerName, UserID
-from homeserver.membership import candidates
+from homeserver.membership import blocks, candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.membership.invites import MAX_STRIPPED, Invites, is_stripped
 from homeserver.rooms import visibility
@@ -39,6 +39,7 @@ class Knocks:
 
     def _candidates(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName]) -> list[ServerName] | None:
         """Whom to ask; None where this server is in the room and the user may know."""
+        blocks.refuse(txn, room_id)
         room = rooms.get(txn, room_id)
         known = rooms.joined_servers(txn, room_id) if room is not None and room.departed else []
         named = candidates.of_id(room_id) if not via else []

@@ -67,7 +67,7 @@ class Moderation:
         await self.closing.suspend((await self._other(caller, user_id)).user_id, body.suspended)
         return body
 
-    @get(WHOIS)
+    @get(WHOIS, "/_synapse/admin/v1/whois/{user_id}")
     async def whois(self, caller: Caller, user_id: UserID) -> dict[str, Any]:
         """From where somebody uses an account; for administrators and oneself."""
         if not caller.is_admin and caller.user_id != user_id:

@@ -1,0 +1,11 @@
+"""Rooms that an operator keeps local users out of."""
+
+from homeserver.errors import Forbidden
+from homeserver.storage import room_jobs
+from homeserver.storage.transactions import Transaction
+
+
+def refuse(txn: Transaction, room_id: str) -> None:
+    """Raise `Forbidden` for a room that is blocked, whether it is known here or not."""
+    if room_jobs.blocked_by(txn, room_id) is not None:
+        raise Forbidden("This room is blocked on this server")
