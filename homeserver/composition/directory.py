@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from homeserver.api.client.old_sync import OldSync
 from homeserver.api.client.public_rooms import PublicRoomPages
 from homeserver.api.client.reports import ReportPages
 from homeserver.api.client.search import SearchPages
@@ -52,6 +53,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
         PublicRoomsForServers(public, settings.public_rooms_over_federation),
         SearchPages(database, ground.clock),
         PeoplePages(People(database, names, ground.identity.name, settings.user_directory)),
+        OldSync(database, ground.clock),
         SpacePages(spaces, membership.aliases),
         SpacesForServers(spaces),
         TimestampPages(timestamps),

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from homeserver.clock import Clock
 from homeserver.directory import summaries
 from homeserver.directory.summaries import Summary
@@ -32,7 +34,7 @@ MOST_SERVERS = 3  # of those that a child names
 MOST_CHILDREN = 500
 MAX_ORDER = 50
 KEPT_MS = 5 * 60 * 1000
-MOST_KEPT = 500
+MOST_KEPT, MOST_KEPT_BYTES = 200, 100_000
 
 Viewer = UserID | ServerName
 Entry = dict[str, Any]
@@ -81,6 +83,8 @@ class Told:
 
     def put(self, server: str, room_id: str, suggested_only: bool, room: Entry, children: list[Entry]) -> None:
         """Keep it for a while."""
+        if len(orjson.dumps([room, children])) > MOST_KEPT_BYTES:
+            return
         while len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[server, room_id, suggested_only] = self.clock.now() + KEPT_MS, room, children
@@ -274,9 +278,8 @@ def _for_server(txn: Transaction, origin: ServerName, room_id: RoomID, suggested
     if found is None or room is None:
         raise NoSuchRoom()
     acl.require(txn, room, origin)
-    children = []
-    for child, _ in children_of(found):
-        entry = look(txn, child, origin, suggested_only).entry
-        if entry is not None:
-            children.append({key: value for key, value in entry.items() if key != "children_state"})
-    return found, children
+    wanted = [child for child, _ in children_of(found)]
+    here = {child: one for child, one in rooms.several(txn, wanted).items() if not one.departed}
+    about = summaries.of(txn, here.values())
+    seen = [child for child in wanted if child in about and accessible(txn, about[child], origin)]
+    return found, [about[child].shown(here[child].joined_members) for child in seen]

@@ -148,6 +148,7 @@ def believed(entry: object) -> dict[str, Any] | None:
     if not isinstance(entry, dict):
         return None
     kept = {key: entry[key] for key, kind in SHAPE.items() if isinstance(entry.get(key), kind)}
+    kept = {key: value[:MAX_TEXT] if isinstance(value, str) else value for key, value in kept.items()}
     if not _is_room_id(kept.get("room_id")):
         return None
     for key in ("allowed_room_ids", "aliases"):

@@ -103,3 +103,23 @@ async def test_credentials_for_relays(network: Network) -> None:
     transports = good(await alice.get("/_matrix/client/v1/rtc/transports"))
     assert transports == {"rtc_transports": [{"type": "livekit", "livekit_service_url": "https://sfu.example"}]}
     assert good(await bob.get("/_matrix/client/unstable/org.matrix.msc4143/rtc/transports")) == {"rtc_transports": []}
+
+
+@story
+async def test_a_room_at_once_and_an_event_by_its_id(network: Network) -> None:
+    a = network.server("a")
+    alice, eve = await a.user("alice"), await a.user("eve")
+    room = good(await alice.post("/createRoom", {"preset": "private_chat", "name": "Tea"}))["room_id"]
+    sent = [await says(alice, room, str(number)) for number in range(3)]
+    good(await alice.put(f"/user/{alice.user_id}/rooms/{room}/tags/u.x", {}))
+    whole = good(await alice.get(f"/rooms/{room}/initialSync", limit=2))
+    assert [event["event_id"] for event in whole["messages"]["chunk"]] == sent[1:]
+    assert {"m.room.create", "m.room.name"} <= {event["type"] for event in whole["state"]}
+    assert (whole["membership"], whole["visibility"]) == ("join", "private")
+    assert whole["account_data"] == [{"type": "m.tag", "content": {"tags": {"u.x": {}}}}]
+    earlier = good(await alice.get(f"/rooms/{room}/messages", dir="b", limit=1, **{"from": whole["messages"]["start"]}))
+    assert [event["event_id"] for event in earlier["chunk"]] == sent[:1]
+    assert good(await alice.get(f"/events/{sent[0]}"))["content"]["body"] == "0"
+    hidden, missing = await eve.get(f"/events/{sent[0]}"), await eve.get("/events/$never")
+    assert (hidden.status, hidden.raw) == (404, missing.raw)
+    assert [(await eve.get(f"/rooms/{target}/initialSync")).status for target in (room, "!never:a")] == [403, 403]
