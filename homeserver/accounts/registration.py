@@ -178,7 +178,8 @@ def new_token(
         raise InvalidParam("The number of uses may not be negative")
     if expires_ts is not None and expires_ts <= now:
         raise InvalidParam("The time of expiry is in the past")
-    made = RegistrationToken(token or random.token_urlsafe(12), uses, 0, now, expires_ts)
+    # No dash: at the start of a word the command line would take it for an option.
+    made = RegistrationToken(token or random.token_urlsafe(12).replace("-", "."), uses, 0, now, expires_ts)
     if not accounts.add_registration_token(txn, made):
         raise InvalidParam("There is such a registration token already")
     return made
