@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.world import Client, Network, good, story
 
 READABLE = {"type": "m.room.history_visibility", "content": {"history_visibility": "world_readable"}}
@@ -143,3 +145,31 @@ async def test_summaries_by_id_alias_and_from_elsewhere(network: Network) -> Non
     assert good(await bob.get(f"/_matrix/client/v1/room_summary/{made}", via="a"))["num_joined_members"] == 1
     assert (await bob.get(f"/_matrix/client/v1/room_summary/{made}")).status == 404
     assert (await b.stranger().get(f"/_matrix/client/v1/room_summary/{made}", via="a")).status == 404
+
+
+@pytest.mark.parametrize("path", ["hierarchy/{room}", "timestamp_to_event/{room}?ts=1&dir=f"])
+@story
+async def test_a_strange_server_cannot_tell_a_hidden_room_from_none(network: Network, path: str) -> None:
+    a, b = network.server("a"), network.server("b")
+    hidden = await space(await a.user("alice"), "Hidden", preset="private_chat")
+    told = []
+    for target in (hidden, "!" + "x" * (len(hidden) - 1)):
+        with pytest.raises(Exception, match="404") as caught:
+            await b.server.federation.peers.ask(a.name, "GET", "/_matrix/federation/v1/" + path.format(room=target))
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+@story
+async def test_what_others_say_is_not_believed_blindly(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    root, far = await space(alice, "Root"), await space(bob, "Far")
+    await link(alice, root, far, via="b")
+    for child in ("!secret:a", "rubbish", "!x:b"):
+        good(await bob.put(f"/rooms/{far}/state/m.space.child/{child}", {"via": [1, None, "b", "", "a"], "order": {"a": 1}}))
+    secret = await room(alice, "Secret", preset="private_chat")
+    await link(bob, far, secret, via="b")
+    assert names(await tree(alice, root)) == ["Root", "Far", "Secret"]  # alice is in it, by our own knowledge
+    carol = await a.user("carol")
+    assert names(await tree(carol, root)) == ["Root", "Far"]

@@ -53,7 +53,7 @@ class SpacePages:
     spaces: Spaces
     aliases: Aliases
 
-    @get("/_matrix/client/v1/rooms/{room_id}/hierarchy", limit="search", guests=True)
+    @get("/_matrix/client/v1/rooms/{room_id}/hierarchy", limit="lookup", guests=True)
     async def hierarchy(self, caller: Caller, room_id: RoomID, query: Tree) -> dict[str, Any]:
         """The rooms of a space, parents before their children."""
         skip, limit = query.skip, min(query.limit, MAX_LIMIT)
