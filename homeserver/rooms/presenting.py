@@ -30,8 +30,11 @@ def present(
     *,
     relations: Mapping[str, dict[str, Any]] | None = None,
     room_id: bool = True,
+    known: Mapping[bytes, str] | None = None,
 ) -> list[bytes]:
     """The events in client format, each with its `unsigned`; `relations` are bundled aggregations by event id.
+
+    `known` are memberships of the viewer by state root; given that, no others are looked up.
 
     spec: client-server-api#room-event-format, MSC4115 for `membership`
     """
@@ -45,7 +48,10 @@ def present(
     shown = []
     for stored in batch:
         unsigned: dict[str, Any] = {"age": max(0, viewer.now - stored.event.origin_server_ts)}
-        membership = _membership(txn, viewer.user_id, stored, memberships)
+        if known is None:
+            membership = _membership(txn, viewer.user_id, stored, memberships)
+        else:
+            membership = known.get(stored.state_before or b"")
         if membership is not None:
             unsigned["membership"] = membership
         if stored.num in sent:
@@ -63,6 +69,12 @@ def present(
             unsigned["m.relations"] = relations[stored.event.event_id]
         shown.append(serving.client_bytes(stored.event, unsigned, room_id=room_id))
     return shown
+
+
+def ordinary(viewer: Viewer, stored: Stored) -> bytes:
+    """An event that nothing is known about beside itself, sent by somebody else to a room that the viewer is in."""
+    unsigned = {"age": max(0, viewer.now - stored.event.origin_server_ts), "membership": "join"}
+    return serving.client_bytes(stored.event, unsigned, room_id=False)
 
 
 def plain(stored: Stored) -> dict[str, Any]:

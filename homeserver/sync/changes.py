@@ -264,14 +264,17 @@ def _until(txn: Transaction, changed: list[Stored], last: Stored) -> list[Stored
 
 def _offered(txn: Transaction, question: Question, other: tuple[str, str, int]) -> Iterable[Offered]:
     room_id, _, num = other
-    user = question.viewer.user_id
     last = events.by_number(txn, [num]).get(num)
-    if last is None or last.event.sender in question.selection.ignored:
-        return
+    if last is not None and last.event.sender not in question.selection.ignored:
+        yield offered(txn, question.viewer.user_id, room_id, last)
+
+
+def offered(txn: Transaction, user: str, room_id: str, last: Stored) -> Offered:
+    """What a user is shown of a room that they are invited to or knock at, `last` being their membership there."""
     invitation = members.invitation(txn, room_id, user)
     shown = invitation.stripped if invitation is not None else stripped_state(txn, room_id)
     own = [event for event in shown if not (event.get("type") == "m.room.member" and event.get("state_key") == user)]
-    yield Offered(room_id, [*own, presenting.plain(last)])
+    return Offered(room_id, [*own, presenting.plain(last)])
 
 
 def _summary(txn: Transaction, room: rooms.Room, user: UserID, whole: bool) -> Summary:

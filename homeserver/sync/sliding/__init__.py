@@ -1,0 +1,1 @@
+"""Sliding sync: the news of those rooms that a client looks at.  spec: MSC4186"""

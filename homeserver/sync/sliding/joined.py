@@ -1,0 +1,301 @@
+"""What is told of rooms that the user is in: for all of them at once, in a number of statements that does not grow with the rooms."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from homeserver.relations import bundling
+from homeserver.rooms import places, presenting, visibility
+from homeserver.storage import events, windows
+from homeserver.storage.events import Order, Stored
+from homeserver.storage.positions import Token
+from homeserver.storage.state import Key
+from homeserver.storage.transactions import Transaction
+from homeserver.storage.windows import Hero
+from homeserver.sync.sliding.connection import remembered
+from homeserver.sync.sliding.task import Reader, Task, Telling
+from homeserver.sync.sliding.wanted import ANY, MEMBER
+
+END: Order = (2**62, 0)
+NAME, AVATAR = ("m.room.name", ""), ("m.room.avatar", "")
+HEROES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The timeline of a room; `before` is the place in front of it, `live` how many of its events just happened."""
+
+    events: Sequence[Stored]
+    limited: bool
+    expanded: bool
+    before: Order
+    live: int
+    known: bool
+    """The user was in the room at all these events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """What of a room's state is told: event numbers, keys that are gone, and what of it is new to the client."""
+
+    nums: Mapping[Key, int]
+    gone: Sequence[Key] = ()
+    name: bool = False
+    avatar: bool = False
+    members: bool = False
+
+
+def tell(txn: Transaction, reader: Reader, tasks: Iterable[Task]) -> dict[str, Telling]:
+    """What is told of each of the rooms, all of which the user is joined to."""
+    wanted = {task.room_id: task for task in tasks}
+    if not wanted:
+        return {}
+    for task in wanted.values():
+        txn.memory.put(("version", task.room_id), task.chosen.room.version, 150)
+    came = windows.joined_at(txn, reader.viewer.user_id, wanted)
+    wanted = {room: _again(task, came.get(room)) for room, task in wanted.items()}
+    timelines = _timelines(txn, reader, wanted, {room: order for room, (_, order) in came.items()})
+    pieces, names = _state(txn, reader, wanted, timelines)
+    nums = {num for piece in pieces.values() for num in piece.nums.values()} | {num for some in names.values() for num in some.values()}
+    loaded = events.by_number(txn, nums)
+    nameless = [
+        room
+        for room, piece in pieces.items()
+        if (piece.members or piece.name) and not _text(loaded, names.get(room, {}).get(NAME), "name")
+    ]
+    heroes = windows.heroes(txn, reader.viewer.user_id, nameless, HEROES) if nameless else {}
+    shown = _present(txn, reader, timelines)
+    state = _present_state(txn, reader, pieces, loaded)
+    told = {}
+    for room, task in wanted.items():
+        section = _section(task, timelines[room], reader)
+        section |= _names(pieces[room], names.get(room, {}), loaded, task.since is None)
+        if pieces[room].members:
+            section |= {"joined_count": task.chosen.room.joined, "invited_count": task.chosen.room.invited}
+        if heroes.get(room):
+            section["heroes"] = [_hero(hero) for hero in heroes[room]]
+        if state[room] or task.since is None:
+            section["required_state"] = state[room]
+        if task.chosen.limit:
+            section["timeline"] = shown[room]
+        limit, ids = _limit(task, timelines[room]), _ids(timelines[room])
+        told[room] = Telling(section, limit, _members(task, pieces[room]), ids, task.since is None, timelines[room].expanded)
+    return told
+
+
+def _again(task: Task, came: tuple[int, Order] | None) -> Task:
+    """Who left and came back meanwhile starts anew."""
+    if task.since is not None and came is not None and not task.since.covers(came[0]):
+        return replace(task, since=None)
+    return task
+
+
+def _timelines(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], came: Mapping[str, Order]) -> dict[str, Shown]:
+    newest = windows.newest(txn, {room: (END, task.chosen.limit + 1) for room, task in tasks.items()})
+    orders = [_order(some[-1])[0] for some in newest.values() if some]
+    gaps = windows.gaps(txn, tasks, min(orders)) if orders else {}
+    shown = {}
+    for room, task in tasks.items():
+        found = newest[room][::-1]
+        more = len(found) > task.chosen.limit
+        found = [stored for stored in found if stored.position is None or reader.upto.covers(stored.position)]
+        latest = max((gap for gap in gaps.get(room, ()) if found and gap <= _order(found[-1])), default=None)
+        if latest is not None and latest >= _order(found[0]):
+            found, more = [stored for stored in found if _order(stored) >= latest], True
+        since_join = came.get(room, END)
+        early = [stored for stored in found if _order(stored) < since_join]
+        visible = [*visibility.shown_to_user(txn, reader.viewer.user_id, early), *found[len(early) :]]
+        shown[room] = _cut(task, reader, visible, found, more, not early)
+    return shown
+
+
+def _cut(task: Task, reader: Reader, visible: list[Stored], found: list[Stored], more: bool, known: bool) -> Shown:
+    """Of the last events those that are told."""
+    limit, since = task.chosen.limit, task.since
+    fresh = [stored for stored in visible if since is None or _is_after(stored, since)]
+    old = visible[: len(visible) - len(fresh)]
+    # Only what the client does not have makes it worth to tell events again.
+    expanded = task.longer and task.told is not None and min(len(old), limit - len(fresh)) > task.told.limit
+    told = visible if expanded else fresh
+    kept = told[max(0, len(told) - limit) :]
+    limited = len(told) > limit or (more and len(told) == len(visible))
+    before = _order(kept[0]) if kept else (_order(found[-1])[0], _order(found[-1])[1] + 1) if found else (task.chosen.room.last, 1)
+    seen = reader.seen if since is None else since
+    live = sum(1 for stored in kept if seen is not None and _is_after(stored, seen))
+    kept = [stored for stored in kept if stored.event.state_key is not None or stored.event.sender not in reader.ignored]
+    return Shown(kept, limited, expanded, (before[0], before[1] - 1), min(live, len(kept)), known)
+
+
+def _is_after(stored: Stored, seen: Token) -> bool:
+    return stored.position is not None and not seen.covers(stored.position)
+
+
+def _order(stored: Stored) -> Order:
+    assert stored.order is not None
+    return stored.order
+
+
+def _ids(shown: Shown) -> tuple[str, ...]:
+    return tuple(stored.event.event_id for stored in shown.events)
+
+
+def _limit(task: Task, shown: Shown) -> int:
+    """How many of the latest events the client has without a gap, at least."""
+    if task.since is None or task.told is None or shown.expanded or shown.limited:
+        return task.chosen.limit
+    return max(task.told.limit, task.chosen.limit)
+
+
+def _state(
+    txn: Transaction, reader: Reader, tasks: Mapping[str, Task], timelines: Mapping[str, Shown]
+) -> tuple[dict[str, Pieces], windows.State]:
+    """What of the state is told of each room, and the numbers of their names and avatars."""
+    changes = _changes(txn, reader, tasks)
+    whole = {room: task for room, task in tasks.items() if task.since is None or task.wider}
+    types = {kind for task in whole.values() for kind, _ in task.chosen.wanted.pairs} - {MEMBER, ANY}
+    current = windows.state_of_types(txn, tasks, types | {NAME[0], AVATAR[0]})
+    wide = [room for room, task in whole.items() if task.chosen.wanted.wide]
+    everybody = [room for room, task in whole.items() if MEMBER in task.chosen.wanted.types]
+    lazy = {room: _concerned(timelines[room]) for room, task in tasks.items() if task.chosen.wanted.lazy}
+    keys = {(room, MEMBER, user) for room, users in lazy.items() for user in users}
+    keys |= {(room, MEMBER, user) for room, task in whole.items() for user in task.chosen.wanted.users}
+    found = [
+        current,
+        windows.state_without_members(txn, wide) if wide else {},
+        windows.state_of_types(txn, everybody, [MEMBER]) if everybody else {},
+        windows.state_at_keys(txn, keys) if keys else {},
+    ]
+    pieces = {}
+    for room, task in tasks.items():
+        now = {key: num for part in found for key, num in part.get(room, {}).items()}
+        pieces[room] = _pieces(task, changes.get(room, {}), now, lazy.get(room, set()), timelines[room])
+    return pieces, {room: {key: some[key] for key in (NAME, AVATAR) if key in some} for room, some in current.items()}
+
+
+def _changes(txn: Transaction, reader: Reader, tasks: Mapping[str, Task]) -> dict[str, dict[Key, int | None]]:
+    spans: dict[Token, list[str]] = {}
+    for room, task in tasks.items():
+        if task.since is not None:
+            spans.setdefault(task.since, []).append(room)
+    found: dict[str, dict[Key, int | None]] = {}
+    for since, rooms in spans.items():
+        for low, high in since.ranges(reader.upto):
+            for room, changes in windows.state_changes(txn, rooms, low, high).items():
+                found.setdefault(room, {}).update(changes)
+    return found
+
+
+def _concerned(shown: Shown) -> set[str]:
+    """Who matters for a timeline: who says something in it, and of whom it says that they came or went."""
+    senders: set[str] = {stored.event.sender for stored in shown.events}
+    return senders | {stored.key[1] for stored in shown.events if stored.event.type == MEMBER and stored.event.state_key is not None}
+
+
+def _pieces(task: Task, changes: Mapping[Key, int | None], now: Mapping[Key, int], lazy: set[str], shown: Shown) -> Pieces:
+    wanted, told = task.chosen.wanted, task.told
+    if task.since is None:
+        nums = {key: num for key, num in now.items() if wanted.matches(key)}
+        gone: list[Key] = []
+        changed = {NAME: 1, AVATAR: 1, (MEMBER, ""): 1}.keys()
+    else:
+        everybody = wanted.lazy and not shown.limited
+        tells = {key: num for key, num in changes.items() if wanted.matches(key) or (everybody and key[0] == MEMBER)}
+        nums = {key: num for key, num in tells.items() if num is not None}
+        gone = [key for key, num in tells.items() if num is None]
+        if task.wider and told is not None:
+            nums |= {key: num for key, num in now.items() if wanted.matches(key) and not told.wanted.matches(key)}
+        changed = {(MEMBER, "") if kind == MEMBER else (kind, key): 1 for kind, key in changes}.keys()
+    known = () if task.since is None or told is None else told.members
+    for user in lazy:
+        key = (MEMBER, user)
+        if key in now and now[key] not in known:
+            nums.setdefault(key, now[key])
+    return Pieces(nums, gone, NAME in changed, AVATAR in changed, (MEMBER, "") in changed)
+
+
+def _members(task: Task, pieces: Pieces) -> tuple[int, ...]:
+    if not task.chosen.wanted.lazy:
+        return ()
+    known = task.told.members if task.told is not None and task.since is not None else ()
+    return remembered(known, (num for (kind, _), num in pieces.nums.items() if kind == MEMBER))
+
+
+def _section(task: Task, shown: Shown, reader: Reader) -> dict[str, Any]:
+    room = task.chosen.room
+    section: dict[str, Any] = {"bump_stamp": room.bumped, "membership": "join"}
+    if task.chosen.lists:
+        section["lists"] = task.chosen.lists
+    if task.since is None:
+        section["initial"] = True
+    direct = room.room_id in reader.direct
+    if direct or (task.told is not None and task.told.dm != direct):
+        section["is_dm"] = direct
+    if task.chosen.limit:
+        section |= {"num_live": shown.live, "limited": shown.limited, "prev_batch": places.text(shown.before, reader.upto)}
+    if shown.expanded:
+        section["expanded_timeline"] = section["unstable_expanded_timeline"] = True
+    return section
+
+
+def _names(pieces: Pieces, nums: Mapping[Key, int], loaded: Mapping[int, Stored], fresh: bool) -> dict[str, Any]:
+    """Name and avatar, where the client does not know them yet; null where there is none any more."""
+    found = {}
+    for told, key, field, content in ((pieces.name, NAME, "name", "name"), (pieces.avatar, AVATAR, "avatar", "url")):
+        text = _text(loaded, nums.get(key), content) if told else None
+        if told and (text is not None or not fresh):
+            found[field] = text
+    return found
+
+
+def _text(loaded: Mapping[int, Stored], num: int | None, field: str) -> str | None:
+    stored = loaded.get(num) if num is not None else None
+    text = stored.event.content.get(field) if stored is not None else None
+    return text if isinstance(text, str) and text else None
+
+
+def _hero(hero: Hero) -> dict[str, str]:
+    found = {"user_id": hero.user_id, "displayname": hero.name, "avatar_url": hero.avatar}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, list[orjson.Fragment]]:
+    """The timelines in client format: together, but for those rooms in which more has to be looked up."""
+    targets = [(room, stored.event.event_id) for room, shown in timelines.items() for stored in shown.events]
+    related = windows.related(txn, targets, bundling.KINDS) if targets else set()
+    together: list[Stored] = []
+    found: dict[str, list[orjson.Fragment]] = {}
+    viewer = reader.viewer
+    for room, shown in timelines.items():
+        if room in related:
+            relations = bundling.bundles(txn, viewer, shown.events, reader.ignored)
+            known = _joined(shown.events) if shown.known else None
+            shown_events = presenting.present(txn, viewer, shown.events, room_id=False, relations=relations, known=known)
+        elif not shown.known:
+            shown_events = presenting.present(txn, viewer, shown.events, room_id=False)
+        else:
+            together += shown.events
+            continue
+        found[room] = [orjson.Fragment(event) for event in shown_events]
+    rest = iter(presenting.present(txn, viewer, together, room_id=False, known=_joined(together)))
+    for room, shown in timelines.items():
+        if room not in found:
+            found[room] = [orjson.Fragment(next(rest)) for _ in shown.events]
+    return found
+
+
+def _joined(some: Iterable[Stored]) -> dict[bytes, str]:
+    return {stored.state_before: "join" for stored in some if stored.state_before is not None}
+
+
+def _present_state(
+    txn: Transaction, reader: Reader, pieces: Mapping[str, Pieces], loaded: Mapping[int, Stored]
+) -> dict[str, list[Any]]:
+    chosen = [loaded[num] for piece in pieces.values() for num in piece.nums.values() if num in loaded]
+    shown = iter(presenting.present(txn, reader.viewer, chosen, room_id=False, known={}))
+    found: dict[str, list[Any]] = {}
+    for room, piece in pieces.items():
+        found[room] = [orjson.Fragment(next(shown)) for num in piece.nums.values() if num in loaded]
+        found[room] += [{"type": kind, "state_key": key} for kind, key in piece.gone]
+    return found

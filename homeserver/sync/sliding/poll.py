@@ -1,0 +1,108 @@
+"""The long poll of sliding sync: looks, waits while there is nothing, remembers what the client was told, answers.
+
+A request with the position of an answer says that the answer has arrived.  Until then what was known before stays, so that the
+same request gets the same again: docs/decisions/0011-sliding-sync.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from homeserver.clock import Clock
+from homeserver.rooms.presenting import Viewer
+from homeserver.storage import sliding
+from homeserver.storage.database import Database
+from homeserver.storage.sliding import Connection
+from homeserver.storage.transactions import Transaction
+from homeserver.sync.beside import Sources
+from homeserver.sync.poll import MAX_WAIT
+from homeserver.sync.sliding import extensions, reading
+from homeserver.sync.sliding.connection import Pos, State, UnknownPos
+from homeserver.sync.sliding.reading import Found, Known, Question
+from homeserver.sync.sliding.request import SlidingBody
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class SlidingPoll:
+    """The long poll."""
+
+    database: Database
+    clock: Clock
+    sources: Sources
+
+    async def next(self, viewer: Viewer, pos: Pos | None, timeout: float, body: SlidingBody) -> bytes:
+        """The answer as JSON: at once if there is news or no position, else when there is some, at the latest after `timeout` seconds.
+
+        Raises `UnknownPos` for a position that is none of this connection.
+        """
+        owner = Connection(viewer.user_id, viewer.device_id or "", body.conn_id)
+        known, rooms = await self._known(owner, pos)
+        await self._acknowledge(viewer, body)
+        deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
+        before = known
+        while True:
+            with self.database.wakeups.watch({viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms}) as watch:
+                now = replace(viewer, now=self.clock.now())
+                question = Question(now, owner, body, self.sources.typing.serial)
+                found = await self.database.read(reading.read, question, before, self.sources.typing)
+                left = (deadline - self.clock.now()) / 1000
+                # What was read and found empty need not be read again.
+                before = found.known
+                if pos is None or found.news or left <= 0:
+                    return await self._answered(owner, pos, known.state, found)
+                if not found.rooms <= rooms:
+                    # A room that nobody watched yet: something may have happened there since it was read.
+                    rooms |= found.rooms
+                    continue
+                if not await watch.wait(left):
+                    return await self._answered(owner, pos, known.state, found)
+
+    async def _known(self, owner: Connection, pos: Pos | None) -> tuple[Known, frozenset[str]]:
+        if pos is None:
+            return Known(State()), frozenset()
+        known, used, rooms = await self.database.read(reading.known, owner, pos)
+        if used < self.clock.now() - DAY_MS:
+            await self.database.write(sliding.use, pos.connection, self.clock.now())
+        return known, rooms
+
+    async def _acknowledge(self, viewer: Viewer, body: SlidingBody) -> None:
+        wish = body.extensions.to_device
+        upto = extensions.acknowledged(wish)
+        if wish.enabled and upto and viewer.device_id is not None:
+            await self.sources.acknowledge(viewer.user_id, viewer.device_id, upto)
+
+    async def _answered(self, owner: Connection, pos: Pos | None, before: State, found: Found) -> bytes:
+        """The answer with its position, once what the client knows with it is stored."""
+        state = found.known.state
+        if pos is not None and state == before:
+            connection, generation = pos.connection, pos.generation
+        else:
+            connection, generation = await self.database.write(_store, owner, pos, before, state, self.clock.now())
+        assert found.known.seen is not None and found.known.typing is not None
+        after = Pos(found.known.seen, found.known.typing, connection, generation)
+        answer: dict[str, Any] = {"pos": str(after), **found.answer}
+        return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _store(txn: Transaction, owner: Connection, pos: Pos | None, before: State, state: State, now: int) -> tuple[int, int]:
+    """Write what the client is about to know; answers the numbers of the connection and of the state."""
+    if pos is None:
+        connection, generation = sliding.open_connection(txn, owner, state.changes(None), now), 1
+    else:
+        connection = pos.connection
+        added = sliding.add_state(txn, connection, pos.generation, state.changes(before), state.changes(None))
+        if added is None:
+            raise UnknownPos()
+        generation = added
+    txn.on_commit(txn.memory.put, ("sliding", connection, generation), state, state.size)
+    return connection, generation
+
+
+def devices_changed(txn: Transaction, user_id: str, device_ids: Sequence[str], change: str) -> None:
+    """Devices came or went: with those that are `removed` go their connections."""
+    if change == "removed":
+        sliding.remove_of_devices(txn, user_id, device_ids)
