@@ -48,6 +48,9 @@ class Page:
 def page(txn: Transaction, walk: Walk) -> Page:
     """One page of the walk.  Raises `Forbidden` for who may not read the room."""
     view = reading.window(txn, walk.room_id, walk.user)
+    if walk.limit <= 0:
+        start = walk.start or (END if walk.backwards else places.START)
+        return Page([], start, start, [])
     left = visibility.standing(txn, walk.room_id, walk.user).left_at if view.root is not None else None
     return _backwards(txn, walk, left) if walk.backwards else _forwards(txn, walk, left)
 
