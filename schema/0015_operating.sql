@@ -10,7 +10,7 @@ CREATE TABLE blocked_rooms (
 -- Work on rooms that takes its time: it goes on after a restart.
 CREATE TABLE room_jobs (
     id TEXT PRIMARY KEY,
-    -- delete or purge
+    -- delete, purge, or redact (then room_id is the user whose messages it is about)
     kind TEXT NOT NULL,
     room_id TEXT NOT NULL,
     -- JSON: what was asked for, and what came of it so far

@@ -1,4 +1,4 @@
-"""Emptying rooms, by order of an operator: local users are sent out, then all that is known of the room is deleted; or its old messages.
+"""Emptying rooms, by order of an operator: of everybody and everything, of old messages, or of those of one user.
 
 The work is written down before it begins, is done in small acts, and goes on after a restart.
 """
@@ -14,11 +14,11 @@ from twisted.logger import Logger
 from homeserver.errors import NotFound, Refused
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
-from homeserver.events.identifiers import RoomID, UserID
+from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.membership.leaves import Leaves
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import leases, members, room_jobs
-from homeserver.storage.room_jobs import ACTIVE, COMPLETE, DELETE, FAILED, PURGE, Job
+from homeserver.storage.room_jobs import ACTIVE, COMPLETE, DELETE, FAILED, PURGE, REDACT, Job
 from homeserver.storage.transactions import Transaction
 
 WORK = "room_jobs"
@@ -40,7 +40,7 @@ class Clearing:
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _running: Deferred[None] | None = None
 
-    async def order(self, kind: str, room_id: RoomID, wanted: Mapping[str, Any]) -> Job:
+    async def order(self, kind: str, room_id: RoomID | UserID, wanted: Mapping[str, Any]) -> Job:
         """Order a deletion or a purge; it is done soon."""
         job = Job(secrets.token_urlsafe(12), kind, room_id, wanted, ts=self.timeline.clock.now())
         await self.timeline.database.write(_order, job)
@@ -100,8 +100,8 @@ class Clearing:
         job = replace(known, status=ACTIVE)
         await database.write(room_jobs.store, job)
         try:
-            job = await (self._delete(job) if job.kind == DELETE else self._purge(job))
-            job = replace(job, status=COMPLETE)
+            work = {DELETE: self._delete, PURGE: self._purge, REDACT: self._redact}[job.kind]
+            job = replace(await work(job), status=COMPLETE)
         except CancelledError:
             raise
         except Exception as error:
@@ -148,6 +148,22 @@ class Clearing:
         while found := await self.timeline.database.write(room_jobs.purge_before, job.room_id, (major, minor), keep, AT_ONCE):
             purged += found
         return replace(job, result={"purged": purged})
+
+    async def _redact(self, job: Job) -> Job:
+        """Redact what a user has said: in the user's own name, or for users elsewhere in that of the administrator."""
+        user, database = UserID(job.room_id), self.timeline.database
+        by = user if self.timeline.identity.is_mine(user) and not job.wanted.get("use_admin") else UserID(job.wanted["by"])
+        failed: dict[str, str] = {}
+        left = int(job.wanted["limit"])
+        for room_id in job.wanted["rooms"] or await database.read(members.joined_rooms, user):
+            for event_id in await database.read(room_jobs.said_by, room_id, user, left):
+                left -= 1
+                content = {"reason": job.wanted["reason"]} if job.wanted.get("reason") else {}
+                try:
+                    await self.timeline.redact(room_id, Draft("m.room.redaction", by, content, redacts=EventID(event_id)))
+                except (Refused, Denied) as error:
+                    failed[event_id] = str(error)
+        return replace(job, result={"failed_redactions": failed})
 
     async def purge(self, room_id: RoomID, event_id: str | None, ts: int | None, local_too: bool) -> Job:
         """Order that messages before an event, or a time, be deleted."""

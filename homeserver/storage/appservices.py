@@ -8,6 +8,8 @@ from homeserver.storage.positions import Token
 from homeserver.storage.receipts import Receipt
 from homeserver.storage.transactions import Transaction
 
+AT_ONCE = 1000  # users asked about in one statement
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -137,6 +139,9 @@ def changed_lists(txn: Transaction, service: str, low: int, high: int) -> set[st
 
 def known_to(txn: Transaction, service: str, users: Sequence[str]) -> set[str]:
     """Those of the users who share a room with a user of the service, or are one."""
+    if len(users) > AT_ONCE:
+        parts = (users[at : at + AT_ONCE] for at in range(0, len(users), AT_ONCE))
+        return {user for part in parts for user in known_to(txn, service, part)}
     if not users:
         return set()
     rows = txn.all(

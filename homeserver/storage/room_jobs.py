@@ -11,7 +11,7 @@ from homeserver.storage import events, search
 from homeserver.storage.events import Order
 from homeserver.storage.transactions import Transaction
 
-DELETE, PURGE = "delete", "purge"
+DELETE, PURGE, REDACT = "delete", "purge", "redact"
 SCHEDULED, ACTIVE, COMPLETE, FAILED = "scheduled", "active", "complete", "failed"
 
 # What is known of a room beside its events and what its local users have of it.
@@ -26,7 +26,7 @@ OF_USERS = ("membership_changes", "highlights", "account_data")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Some work on a room."""
+    """Some work on a room; of kind `redact` on the messages of a user, whose id stands in the place of the room's."""
 
     id: str
     kind: str
@@ -172,3 +172,13 @@ def place_of(txn: Transaction, room_id: str, event_id: str | None, ts: int | Non
             room=room_id, ts=ts or 0,
         )  # fmt: skip
     return None if row is None else (row[0], row[1])
+
+
+def said_by(txn: Transaction, room_id: str, sender: str, limit: int) -> list[str]:
+    """The newest messages of somebody in a room that still have content."""
+    rows = txn.all(
+        "SELECT event_id FROM events WHERE room_id = :room AND sender = :sender AND redacted_by IS NULL AND state_key IS NULL"
+        " AND status IN (1, 2) AND major IS NOT NULL AND type <> 'm.room.redaction' ORDER BY major DESC, minor DESC LIMIT :limit",
+        room=room_id, sender=sender, limit=limit,
+    )  # fmt: skip
+    return [event_id for (event_id,) in rows]

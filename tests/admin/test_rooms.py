@@ -136,3 +136,25 @@ async def test_power_is_handed_to_somebody(network: Network) -> None:
         good(await bob.put(f"/rooms/{room}/state/m.room.power_levels", levels | {"users_default": 1}))
     nobody = await admin.post(f"{V1}/rooms/!nowhere:a/make_room_admin", {})
     assert nobody.status == 404
+
+
+@story
+async def test_what_somebody_said_is_redacted_everywhere(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    admin, bob, carol = await a.user("admin", admin=True), await a.user("bob"), await b.user("carol")
+    room = good(await admin.post("/createRoom", {"preset": "public_chat"}))["room_id"]
+    for who in (bob, carol):
+        good(await who.post(f"/join/{room}", via="a"))
+        await say(who, room, f"spam of {who.user_id}")
+    await say(admin, room, "kept")
+    await network.passes(1)
+    other = good(await bob.post("/createRoom", {}))["room_id"]
+    await say(bob, other, "spam")
+    for who in (bob, carol):
+        ordered = good(await admin.post(f"{V1}/user/{who.user_id}/redact", {"rooms": [], "reason": "spam"}))["redact_id"]
+        await network.passes(2)
+        assert good(await admin.get(f"{V1}/user/redact_status/{ordered}")) == {"status": "complete", "failed_redactions": {}}
+    page = good(await admin.get(f"/rooms/{room}/messages", dir="b", limit=50))["chunk"]
+    assert [event["content"].get("body") for event in page if event["type"] == "m.room.message"] == ["kept", None, None]
+    page = good(await bob.get(f"/rooms/{other}/messages", dir="b", limit=50))["chunk"]
+    assert [event["content"] for event in page if event["type"] == "m.room.message"] == [{}]

@@ -1,7 +1,7 @@
 """Rooms, for operators, as Synapse offers it: seen, blocked, emptied, given a new master."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -16,7 +16,7 @@ from homeserver.events.power import Power
 from homeserver.membership.clearing import Clearing
 from homeserver.membership.invites import Invites
 from homeserver.storage import directory, members, overview, room_jobs, rooms, state
-from homeserver.storage.room_jobs import DELETE, Job
+from homeserver.storage.room_jobs import DELETE, REDACT, Job
 from homeserver.storage.transactions import Transaction
 from homeserver.web.callers import Caller
 from homeserver.web.routes import delete, get, post, put
@@ -69,6 +69,15 @@ class Upto(msgspec.Struct):
     delete_local_events: bool = False
     purge_up_to_event_id: str | None = None
     purge_up_to_ts: int | None = None
+
+
+class Redaction(msgspec.Struct):
+    """Whose messages are to be redacted where; without rooms, in all that the user is in."""
+
+    rooms: list[str]
+    reason: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    use_admin: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,19 @@ class RoomOrders:
         """How a purge goes."""
         status = (await self._job(purge_id)).status
         return {"status": "active" if status == "scheduled" else status}
+
+    @post(f"{V1}/user/{{user_id}}/redact", admin=True)
+    async def redact(self, caller: Caller, user_id: UserID, body: Redaction) -> dict[str, str]:
+        """Order that what somebody has said be redacted."""
+        rooms = [RoomID.parse(room) for room in body.rooms]
+        how = {"rooms": rooms, "reason": body.reason, "limit": body.limit, "use_admin": body.use_admin, "by": caller.user_id}
+        return {"redact_id": (await self.clearing.order(REDACT, user_id, how)).id}
+
+    @get(f"{V1}/user/redact_status/{{redact_id}}", admin=True)
+    async def redacting(self, caller: Caller, redact_id: str) -> dict[str, Any]:
+        """How the redactions go."""
+        job = await self._job(redact_id)
+        return {"status": job.status, "failed_redactions": job.result.get("failed_redactions", {})}
 
     async def _job(self, job_id: str) -> Job:
         job = await self.clearing.timeline.database.read(room_jobs.get, job_id)
