@@ -36,6 +36,7 @@ from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
 from homeserver.composition.notifying import Notifying
 from homeserver.composition.rooms import Rooms
+from homeserver.composition.sync import Sync
 from homeserver.errors import NotFound
 from homeserver.events.identifiers import UserID
 from homeserver.federation.failures import PeerError
@@ -75,6 +76,7 @@ class Server:
     federation: Federation
     arrivals: Arrivals
     telling: Notifying
+    following: Sync
     bridging: AppServices
     operating: Admin
 
@@ -123,10 +125,11 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
-    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, (DeviceWatch(announcer), *telling.watchers), closed)
+    watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS)
+    outside = Outside(_profiles_of(others.peers), entering.leaves.leave, watchers, closed)
     people = accounts.compose(on, in_rooms, bridged.services, outside)
     secrets = keys.compose(on, others, people, announcer)
-    following, files = sync.compose(on, attentive), media.compose(on, others)
+    following, files = sync.compose(on, attentive, telling.recent), media.compose(on, others)
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
@@ -151,6 +154,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         federation=others,
         arrivals=coming,
         telling=telling,
+        following=following,
         bridging=bridging,
         operating=operating,
     )

@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 
+from homeserver.accounts.devices import Watcher
+from homeserver.api.client.sliding_sync import SlidingSync
 from homeserver.api.client.sync import Sync as SyncPages
 from homeserver.composition.attention import Attention
 from homeserver.composition.ground import Ground
+from homeserver.rooms.recent import Recent
 from homeserver.sync.beside import Sources
+from homeserver.sync.caught_up import CaughtUp
 from homeserver.sync.poll import Poll
+from homeserver.sync.sliding.poll import SlidingPoll, devices_changed
+
+WATCHERS: tuple[Watcher, ...] = (devices_changed,)
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,9 @@ class Sync:
     endpoints: tuple[object, ...]
 
 
-def compose(ground: Ground, attention: Attention) -> Sync:
+def compose(ground: Ground, attention: Attention, recent: Recent) -> Sync:
     """Make it."""
-    poll = Poll(ground.database, ground.clock, Sources(ground.database, attention.typing, attention.presence))
-    return Sync(poll, (SyncPages(ground.database, ground.clock, poll),))
+    sources = Sources(ground.database, attention.typing, attention.presence)
+    poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, recent, sources))
+    sliding = SlidingSync(ground.clock, SlidingPoll(ground.database, ground.clock, sources))
+    return Sync(poll, (SyncPages(ground.database, ground.clock, poll), sliding))

@@ -63,7 +63,9 @@ def claim(txn: Transaction, wanted: Wanted) -> Claimed:
         taken |= one_time_keys.claim_fallback(txn, algorithm, asked - taken.keys())
         for (user, device), key in taken.items():
             claimed.setdefault(user, {})[device] = {key.name: key.key}
-        txn.wake(*(f"{user}/{device}" for user, device in taken))  # their counts have changed
+        if taken:
+            txn.position()
+            txn.wake(*(f"{user}/{device}" for user, device in taken))  # their counts have changed
     return claimed
 
 

@@ -160,6 +160,10 @@ class Presence:
         now = self._clock.now()
         return [{"type": "m.presence", "sender": user, "content": known[user].state.content(now)} for user in sorted(shown)]
 
+    def quiet_since(self, serial: int) -> bool:
+        """Whether nobody at all has changed since `serial`."""
+        return self.serial <= serial or not self._policy.enabled
+
     def changes(self, serial: int) -> dict[str, dict[str, Any]]:
         """The state, as content of `m.presence`, of everybody who has changed since `serial`; who may hear of whom is asked elsewhere."""
         now = self._clock.now()

@@ -37,6 +37,13 @@ class RoomCounts(NamedTuple):
 
     main: Count
     threads: Mapping[str, Count]
+    each: int | None = None
+    """What one more ordinary message of somebody else adds; None where that depends on more than is known."""
+
+    def with_more(self, messages: int) -> "RoomCounts":
+        """After so many more ordinary messages of others; `each` must be known."""
+        assert self.each is not None
+        return self._replace(main=self.main.plus(Count(messages * self.each, 0)))
 
     @property
     def total(self) -> Count:
@@ -47,7 +54,7 @@ class RoomCounts(NamedTuple):
         return total
 
 
-NOTHING = RoomCounts(Count(), {})
+NOTHING = RoomCounts(Count(), {}, 0)
 
 
 @dataclass(frozen=True)
@@ -94,14 +101,18 @@ def counts(txn: Transaction, user: str, room_ids: Iterable[str], ignored: frozen
         outlook = rules.outlook(room_id, now.members, room_id in watched)
         room = _Room(room_id, now, marks[room_id], threads.get(room_id, {}), own.get(room_id, []), shared.get(room_id, []), outlook)
         effect = outlook.message
+        asked = outlook.message == outlook.encrypted
         if outlook.message != outlook.encrypted and (room_id in changed or room.own or room.shared):
             encrypted = notable.encrypted(txn, wanted) if encrypted is None else encrypted
             effect = outlook.encrypted if room_id in encrypted else outlook.message
+            asked = True
         odd = any(spot.reason == verdicts.ODD for spot in room.shared)
         if room_id in watched or effect is None or effect.highlight or outlook.others or odd:
             result[room_id] = _by_reading(txn, user, rules, room, ignored)
         elif room_id in changed or room.own or room.shared:
             result[room_id] = _by_numbers(room, effect)
+        else:
+            result[room_id] = NOTHING._replace(each=int(effect.notify) if asked else None)
     return result
 
 
@@ -115,7 +126,9 @@ def _by_numbers(room: _Room, effect: Effect) -> RoomCounts:
     for spot in own + shared:
         notifications[spot.thread] += int(spot.notify) - int(spot.counted and effect.notify)
         highlights[spot.thread] += int(spot.highlight)
-    return _split(notifications, highlights)
+    found = _split(notifications, highlights)
+    # Below nothing there is nothing, but one more would not be seen either.
+    return found._replace(each=int(effect.notify) if notifications[MAIN] >= 0 else None)
 
 
 def _decided(room: _Room, spot: Spot, effect: Effect) -> Spot:

@@ -4,7 +4,7 @@ Runs inside the transaction that writes the event.  Costs the same however many 
 what the event mentions, never the other way round.  `docs/architecture.md`, "Counts".
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from homeserver.events import notable as worth
@@ -32,11 +32,19 @@ REASONS = {
 _ROOM_TEXT = globs.compiled("@room")
 
 
+Ordinary = Callable[[Transaction, Stored], None]
+
+
+def _nobody_asks(txn: Transaction, stored: Stored) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Unread:
-    """What is unread by the users of the server `name`."""
+    """What is unread by the users of the server `name`; `ordinary` is told of each local message that is the same to all its readers."""
 
     name: ServerName
+    ordinary: Ordinary = _nobody_asks
 
     def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """An event was accepted: `room` is as it is with it."""
@@ -55,9 +63,11 @@ class Unread:
         reason = concerns_all(txn, room, stored)
         if reason:
             notable.add_room_highlight(txn, room.room_id, Spot(stored.num, thread, stored.order, counted, reason=reason))
-        self._concerns_some(txn, room, stored, thread)
+        personal = self._concerns_some(txn, room, stored, thread)
         if event.sender.domain == self.name:
             self._read_by_sender(txn, room, stored, thread)
+            if not (personal or reason) and event.state_key is None and event.redacts is None and worth.relation(event.content)[0] is None:
+                self.ordinary(txn, stored)
 
     def _member(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """A local user came, went or changed names."""
@@ -89,11 +99,12 @@ class Unread:
         else:
             notable.move(txn, event.sender, room.room_id, thread, stored.order)
 
-    def _concerns_some(self, txn: Transaction, room: Room, stored: Stored, thread: str) -> None:
+    def _concerns_some(self, txn: Transaction, room: Room, stored: Stored, thread: str) -> bool:
+        """Write what the event means to those whom it mentions; whether there may be any."""
         event = stored.event
         concerned = self._candidates(txn, event) - {event.sender}
         if not concerned:
-            return
+            return False
         names = notable.local_names(txn, room.room_id, concerned)
         occasion = Occasion(event, room.joined_members, lambda key: may_notify(txn, room, stored, key))
         assert stored.order is not None
@@ -103,6 +114,7 @@ class Unread:
                 notify, highlight = verdict.effect
                 spot = Spot(stored.num, thread, stored.order, stored.notable is not None, notify, highlight)
                 notable.add_highlight(txn, user, room.room_id, spot)
+        return True
 
     def _candidates(self, txn: Transaction, event: Event) -> set[str]:
         """Local users whom the event may mean, as far as can be told without looking at their rules."""

@@ -36,6 +36,8 @@ def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now
             for (user, device), message in open_to_it.items()
         ],
     )
+    # No row has the position: it says, to who has a token from before, that something did happen.
+    txn.position()
     txn.wake("to_device", *(f"{user}/{device}" for user, device in open_to_it))
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
+from homeserver.push.counting import Count, RoomCounts
 from homeserver.sync.changes import Changes, RoomChanges
 from homeserver.sync.selection import Selection, passes
 
-NO_COUNTS: dict[str, int] = {"notification_count": 0, "highlight_count": 0}
+NO_COUNTS = RoomCounts(Count(), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class Beside:
     """What comes from elsewhere than the rooms' events."""
 
     ephemeral: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
-    counts: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    """Per room: unread_notifications, and unread_thread_notifications where the filter asks for them."""
+    counts: Mapping[str, RoomCounts] = field(default_factory=dict)
+    """What is unread in each of the rooms."""
     presence: Sequence[dict[str, Any]] = ()
     to_device: Sequence[bytes] = ()
     device_changed: Iterable[str] = ()
@@ -69,7 +70,7 @@ def _rooms(changes: Changes, beside: Beside, selection: Selection) -> dict[str, 
     joined = {room.room_id: _joined(room, beside, selection) for room in changes.joined}
     for room_id, found in beside.ephemeral.items():
         if room_id not in joined:
-            joined[room_id] = _quiet(found, beside.counts.get(room_id))
+            joined[room_id] = {"ephemeral": {"events": found}, **_counts(beside.counts.get(room_id, NO_COUNTS), selection.by_thread)}
     sections = {
         "join": joined,
         "leave": {room.room_id: _left(room) for room in changes.left},
@@ -100,7 +101,7 @@ def _joined(room: RoomChanges, beside: Beside, selection: Selection) -> dict[str
             "events": [_data(kind, content) for kind, content in room.account_data if passes(selection.rooms.account_data, kind, "")]
         },
         "ephemeral": {"events": beside.ephemeral.get(room.room_id, ())},
-        **(beside.counts.get(room.room_id) or {"unread_notifications": NO_COUNTS}),
+        **_counts(beside.counts.get(room.room_id, NO_COUNTS), selection.by_thread),
     }
     if room.summary is not None:
         section["summary"] = {"m.joined_member_count": room.summary.joined, "m.invited_member_count": room.summary.invited}
@@ -109,14 +110,23 @@ def _joined(room: RoomChanges, beside: Beside, selection: Selection) -> dict[str
     return section
 
 
-def _quiet(ephemeral: Sequence[dict[str, Any]], counts: dict[str, Any] | None) -> dict[str, Any]:
-    """A room in which nothing happened but somebody typed."""
-    return {"ephemeral": {"events": ephemeral}, **(counts or {})}
-
-
 def _left(room: RoomChanges) -> dict[str, Any]:
     return {"timeline": _timeline(room), **_state(room), "account_data": {"events": []}}
 
 
 def _data(kind: str, content: bytes) -> dict[str, Any]:
     return {"type": kind, "content": orjson.Fragment(content)}
+
+
+def _counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:
+    """How much is unread, as the client asked for it: all in one number, or by thread."""
+    shown = counted.main if by_thread else counted.total
+    section: dict[str, Any] = {
+        "unread_notifications": {"notification_count": shown.notifications, "highlight_count": shown.highlights}
+    }
+    if by_thread and counted.threads:
+        section["unread_thread_notifications"] = {
+            root: {"notification_count": count.notifications, "highlight_count": count.highlights}
+            for root, count in counted.threads.items()
+        }
+    return section

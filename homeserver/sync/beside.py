@@ -1,5 +1,6 @@
 """What `/sync` tells beside the rooms' events: messages to the device, keys, counts.  Reads only what is below it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +9,13 @@ from homeserver.keys import changes as keys
 from homeserver.presence.presence import Presence
 from homeserver.presence.typing import Typing
 from homeserver.push import counting
-from homeserver.push.counting import RoomCounts
 from homeserver.receipts import reading
 from homeserver.storage import one_time_keys, to_device
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.answer import Beside
 from homeserver.sync.changes import Changes, Question
-from homeserver.sync.selection import passes, wants_room
+from homeserver.sync.selection import Selection, passes, wants_room
 from homeserver.sync.token import SyncToken
 
 
@@ -54,16 +54,15 @@ class Sources:
         after = since.inbox if since else 0
         messages, inbox = to_device.waiting(txn, user, device, after) if device else ([], after)
         lists = keys.device_lists(txn, user, since.seen if since else None, found.upto)
-        ephemeral = self._ephemeral(txn, question, since, found)
         selection = question.selection
+        ephemeral = self._ephemeral(txn, question, since, found)
         rooms = {room.room_id for room in found.joined} | ephemeral.keys()
-        counted = counting.counts(txn, user, rooms, selection.ignored)
         fresh = [room.room_id for room in found.joined if room.whole]
         presence = self.presence.since(txn, user, since.presence if since else 0, fresh)
         beside = Beside(
             ephemeral=ephemeral,
             presence=[event for event in presence if passes(selection.filter.presence, event["type"], event["sender"])],
-            counts={room: _counts(count, selection.by_thread) for room, count in counted.items()},
+            counts=counting.counts(txn, user, rooms, selection.ignored),
             to_device=messages,
             device_changed=lists.changed,
             device_left=lists.left,
@@ -72,21 +71,25 @@ class Sources:
         )
         return beside, inbox
 
+    def typing_since(self, selection: Selection, serial: int, rooms: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Who types in those of the rooms where that has changed, as the events of `ephemeral`."""
+        if self.typing.serial <= serial or not passes(selection.rooms.ephemeral, "m.typing", ""):
+            return {}
+        shown = {}
+        for room, users in self.typing.since(serial, _audible(selection, rooms)).items():
+            there = [one for one in users if one not in selection.ignored]
+            shown[room] = [{"type": "m.typing", "content": {"user_ids": there}}]
+        return shown
+
     def _ephemeral(
         self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes
     ) -> dict[str, list[dict[str, Any]]]:
         """Typing and receipts of the rooms that the user is in."""
         user, selection = question.viewer.user_id, question.selection
         wanted = selection.rooms.ephemeral
-        rooms = [room for room in found.in_rooms if wants_room(selection.rooms, room) and wants_room(wanted, room)]
         fresh = [room.room_id for room in found.joined if room.whole]
-        old = [room for room in rooms if room not in fresh]
-        shown: dict[str, list[dict[str, Any]]] = {}
-        if passes(wanted, "m.typing", ""):
-            typing = {**self.typing.since(since.typing if since else 0, old), **self.typing.since(0, fresh)}
-            for room, users in typing.items():
-                there = [one for one in users if one not in selection.ignored]
-                shown.setdefault(room, []).append({"type": "m.typing", "content": {"user_ids": there}})
+        old = [room for room in _audible(selection, found.in_rooms) if room not in fresh]
+        shown = {**self.typing_since(selection, since.typing if since else 0, old), **self.typing_since(selection, 0, fresh)}
         if passes(wanted, "m.receipt", ""):
             ranges = since.seen.ranges(found.upto) if since else []
             receipts = reading.changed(txn, user, old, ranges, selection.ignored) if ranges else {}
@@ -96,15 +99,6 @@ class Sources:
         return shown
 
 
-def _counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:
-    """How much is unread, as the client asked for it: all in one number, or by thread."""
-    shown = counted.main if by_thread else counted.total
-    section: dict[str, Any] = {
-        "unread_notifications": {"notification_count": shown.notifications, "highlight_count": shown.highlights}
-    }
-    if by_thread and counted.threads:
-        section["unread_thread_notifications"] = {
-            root: {"notification_count": count.notifications, "highlight_count": count.highlights}
-            for root, count in counted.threads.items()
-        }
-    return section
+def _audible(selection: Selection, rooms: Iterable[str]) -> list[str]:
+    """Those of the rooms whose typing and receipts are wanted."""
+    return [room for room in rooms if wants_room(selection.rooms, room) and wants_room(selection.rooms.ephemeral, room)]

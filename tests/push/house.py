@@ -1,5 +1,6 @@
 """A server's rooms for tests of counts: the real write path on a database in memory, and users who say things."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,13 +103,18 @@ class House:
         """Somebody sets their rules."""
         now(self.database.write(push_rules.put, user(name), ruleset.dump(), keywords(ruleset)))
 
-    def counts(self, name: str, ignored: frozenset[str] = counting.NOBODY) -> RoomCounts:
-        """What somebody has not read."""
+    def counts(self, name: str, ignored: frozenset[str] = counting.NOBODY) -> tuple[Count, Mapping[str, Count]]:
+        """What somebody has not read: on the main timeline, and by thread."""
+        found = self.unread(name, ignored)
+        return found.main, found.threads
+
+    def unread(self, name: str, ignored: frozenset[str] = counting.NOBODY) -> RoomCounts:
+        """The same, and what one more message adds."""
         return now(self.database.read(counting.counts, user(name), [self.room], ignored))[self.room]
 
     def total(self, name: str) -> Count:
         """The same, all threads together."""
-        return self.counts(name).total
+        return self.unread(name).total
 
     def close(self) -> None:
         """Done."""

@@ -143,7 +143,7 @@ def test_rules_about_senders_and_the_ignored_are_asked_event_by_event(house: Hou
     house.joins("carol")
     house.says("alice", "x", mentions={"user_ids": [user("bob")]})
     house.says("carol")
-    assert house.counts("bob", frozenset({user("alice")})).total == Count(1, 0)
+    assert house.unread("bob", frozenset({user("alice")})).total == Count(1, 0)
     house.rules("bob", NO_RULES.put(Rule("sender", user("carol"), ())))
     assert house.total("bob") == Count(1, 1)
 
@@ -212,9 +212,11 @@ def test_numbers_say_what_counting_one_by_one_says(steps: list[Any]) -> None:
     left = [one for one in said if one[3] != "bob" and one[0] > max(read.get("", -1), read.get(one[1], -1))]
     expected = {where: [one for one in left if one[1] == where] for where in ("main", "thread1", "thread2")}
     counted = {where: Count(len(ones), sum(one[2] for one in ones)) for where, ones in expected.items()}
-    found = house.counts("bob")
+    found = house.unread("bob")
     assert found.main == counted["main"]
     assert found.threads == {roots[where]: counted[where] for where in roots if counted[where] != Count()}
+    house.says("alice", "One more")
+    assert found.each is None or house.counts("bob") == (found.with_more(1).main, found.threads)
     house.close()
 
 

@@ -1,0 +1,134 @@
+"""Whether an answer comes from memory or from the database, it is the same answer."""
+
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from homeserver.rooms.presenting import Viewer
+from homeserver.sync import selection
+from homeserver.sync.caught_up import CaughtUp
+from homeserver.sync.poll import Poll
+from homeserver.sync.selection import Selection
+from homeserver.sync.token import SyncToken
+from tests.world import Client, Home, Network, good, story
+
+
+class Forgetful(CaughtUp):
+    """Knows nothing, so that everything is read."""
+
+    def rooms(self, viewer: Any, since: Any) -> None:
+        return None
+
+    def answer(self, question: Any, since: Any) -> None:
+        return None
+
+    def remember(self, viewer: Any, told: Any, ignored: Any) -> None:
+        """Nothing is kept."""
+
+
+FILTER = b'{"room": {"timeline": {"limit": 2, "not_types": ["org.test"], "unread_thread_notifications": true}}}'
+SMALL = Selection(selection.parse(FILTER), state_after=True)
+
+
+@dataclass
+class Device:
+    """A device that follows, and compares."""
+
+    client: Client
+    wanted: Selection
+    since: SyncToken | None = None
+
+    async def sync(self, home: Home) -> bool:
+        """Ask both ways; whether the database was left alone the first time."""
+        poll, database = home.server.following.poll, home.server.database
+        viewer = Viewer(self.client.user_id, self.client.device_id, home.server.clock.now())
+        before = database.counts.reads
+        remembered = orjson.loads(await poll.next(viewer, self.since, 0, self.wanted))
+        from_memory = database.counts.reads == before
+        read = orjson.loads(await without_memory(poll).next(viewer, self.since, 0, self.wanted))
+        assert remembered == read
+        self.since = SyncToken.parse(read["next_batch"])
+        return from_memory
+
+
+def without_memory(poll: Poll) -> Poll:
+    known = poll.caught_up
+    return replace(poll, caught_up=Forgetful(known.database, known.recent, known.sources))
+
+
+async def act(random: Random, clients: list[Client], rooms: list[str], sent: list[tuple[str, str]], number: int) -> None:
+    """One of the many things that people do."""
+    client, other, room = random.choice(clients), random.choice(clients), random.choice(rooms)
+    path = f"/rooms/{room}"
+    content: dict[str, Any] = {"msgtype": "m.text", "body": f"words {number}"}
+    target = random.choice(sent)[1] if sent else "$none"
+    match random.randrange(24):
+        case 0:
+            content["m.mentions"] = {"user_ids": [other.user_id]}
+        case 1:
+            content["m.relates_to"] = {"rel_type": "m.thread", "event_id": target}
+        case 2:
+            content["m.relates_to"] = {"rel_type": "m.replace", "event_id": target}
+        case 3:
+            content["body"] = f"hello {other.user_id.localpart}"
+        case 4:
+            await client.put(f"{path}/typing/{client.user_id}", {"typing": random.random() < 0.6, "timeout": 20000})
+        case 5:
+            await client.put(f"{path}/state/m.room.topic", {"topic": str(number)})
+        case 6:
+            await client.post(f"{path}/receipt/m.read/{target}", {})
+        case 7:
+            await client.post(f"{path}/leave", {})
+        case 8:
+            await client.post(f"/join/{room}", {})
+        case 9:
+            people = {other.user_id: {}} if random.random() < 0.5 else {}
+            await client.put(f"/user/{client.user_id}/account_data/m.ignored_user_list", {"ignored_users": people})
+        case 10:
+            await client.put(f"/sendToDevice/org.test/{number}", {"messages": {other.user_id: {"*": {"n": number}}}})
+        case 11:
+            keys = {f"signed_curve25519:{number}": {"key": "x" * 43, "signatures": {}}}
+            await client.post("/keys/upload", {"one_time_keys": keys})
+        case 12:
+            await client.post("/keys/claim", {"one_time_keys": {other.user_id: {other.device_id or "": "signed_curve25519"}}})
+        case 13:
+            actions = ["notify"] if random.random() < 0.5 else []
+            await client.put(f"/pushrules/global/room/{room}", {"actions": actions})
+        case 14:
+            await client.put(f"{path}/redact/{target}/{number}", {})
+        case 15:
+            await client.put(f"{path}/send/org.test/{number}", {"odd": True})
+        case 16:
+            content["msgtype"] = "m.notice"
+    if random.random() < 0.6:
+        reply = await client.put(f"{path}/send/m.room.message/{number}", content)
+        sent += [(room, reply.json["event_id"])] if reply.status == 200 else []
+
+
+@pytest.mark.parametrize("seed", range(6))
+@story
+async def test_memory_and_database_say_the_same(network: Network, seed: int) -> None:
+    random = Random(seed)
+    a = network.server("a")
+    clients = [await a.user(name) for name in ("alice", "bob", "carl")]
+    override = {"power_level_content_override": {"state_default": 0, "redact": 0, "events": {}}}
+    rooms = [
+        good(await clients[0].post("/createRoom", {"preset": "public_chat", "room_version": "11", **override}))["room_id"]
+        for _ in range(2)
+    ]
+    for client in clients[1:]:
+        for room in rooms:
+            good(await client.post(f"/join/{room}", {}))
+    devices = [Device(client, wanted) for client in clients for wanted in (Selection(), SMALL)]
+    sent: list[tuple[str, str]] = []
+    from_memory = 0
+    for number in range(60):
+        await act(random, clients, rooms, sent, number)
+        await network.passes(random.choice([0, 0.1, 2]))
+        for device in devices:
+            if random.random() < 0.5:
+                from_memory += await device.sync(a)
+    assert from_memory > 10
