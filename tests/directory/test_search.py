@@ -130,3 +130,18 @@ async def test_a_search_reaches_into_the_room_that_was_replaced(network: Network
 def test_a_text_of_anything_has_words() -> None:
     assert search.words_of("a\0b_c \ud800 ÉTÉ Straße") == ["a", "b", "c", "ete", "strasse"]
     assert search.words_of("हिन्दी")  # the marks of other scripts are no accents
+
+
+@story
+async def test_texts_of_impossible_size_harm_nobody(network: Network) -> None:
+    a = network.server("a")
+    alice = await a.user("alice")
+    room = await made(alice)
+    ideographs = "".join(map(chr, range(0x4E00, 0x4E00 + 15_000)))
+    for body in ("x" * 40_000, ideographs, " ".join(f"w{n}" for n in range(8_000)), "\u202e\u0301"):
+        await says(alice, room, body)
+    assert len(bodies(await found(alice, "w5"))) == 1
+    assert len(bodies(await found(alice, chr(0x4E05)))) == 1
+    assert bodies(await found(alice, "y" * 4000)) == []
+    assert bodies(await found(alice, " ".join(f"w{n}" for n in range(500)), filter={"limit": 0})) == []
+    assert len(bodies(await found(alice, " ".join(f"w{n}" for n in range(500))))) == 1
