@@ -5,7 +5,7 @@ more than a few requests to a few servers.  spec: server-server-api#backfilling-
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -118,10 +118,8 @@ class Gaps:
         if {each.event_id for each in found} < set(missing):
             between = await self._between(place, event)
             found += await self._read(place, between or ())
-        here = await self.timeline.database.read(events.numbers, place.room_id, [each.event_id for each in found])
-        new = {each.event_id: each for each in found if each.event_id not in here or here[each.event_id][1] == Status.OUTLIER}
-        new.pop(event.event_id, None)
-        for each in oldest_first(list(new.values())):
+        end = await self.timeline.database.read(_past, place.room_id, [each.event_id for each in found])
+        for each in oldest_first(reached(missing, found, end)):
             try:
                 await self._accept(place, each, walk=False)
             except Unfillable as error:
@@ -280,6 +278,25 @@ def _shape(txn: Transaction, room_id: str, ids: Sequence[str], last: str) -> Sha
     found = events.find(txn, room_id, [*ids, last])
     usable = [found[each] for each in (*ids, last) if each in found and found[each].status != Status.REJECTED]
     return {each.key: each.event.event_id for each in usable if each.event.state_key is not None}
+
+
+def _past(txn: Transaction, room_id: str, ids: Sequence[str]) -> set[str]:
+    """Those of these events that are in the room already, or lie in the history that this server has not read yet."""
+    here = events.numbers(txn, room_id, ids)
+    return {each for each in here if here[each][1] != Status.OUTLIER} | events.cited_as_missing(txn, room_id, ids)
+
+
+def reached(start: Iterable[str], batch: Sequence[Event], end: Container[str]) -> list[Event]:
+    """Those of `batch` that are reached from `start` over predecessors without passing what is in `end`."""
+    pending: dict[str, Event] = {event.event_id: event for event in batch if event.event_id not in end}
+    found: list[Event] = []
+    stack = list(start)
+    while stack:
+        event = pending.pop(stack.pop(), None)
+        if event is not None:
+            found.append(event)
+            stack += event.prev_events
+    return found
 
 
 def oldest_first(batch: Sequence[Event]) -> list[Event]:

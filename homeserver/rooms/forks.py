@@ -5,7 +5,7 @@ Resolution never runs in the writer: what is not in memory is needed from a read
 
 from collections.abc import Iterable
 
-from homeserver.events import resolution
+from homeserver.events import resolution, state_map
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID
 from homeserver.storage import events, state
@@ -30,6 +30,8 @@ def state_before(txn: Transaction, room: Room, event: Event) -> bytes:
     missing = [event_id for event_id in event.prev_events if event_id not in found or found[event_id].state_after is None]
     if missing:
         raise MissingPredecessors(missing)
+    if not roots:
+        return state_map.EMPTY
     return merged(txn, room, roots)
 
 

@@ -86,12 +86,12 @@ class Reception:
         if room is None or room.departed:
             raise NotFound(f"This server is not in room {event.room_id}")
         known = events.get(txn, room.room_id, event.event_id)
-        if known is not None and known.status != Status.OUTLIER:
+        if known is not None and (known.status != Status.OUTLIER or not event.prev_events):
             return Outcome(known, None if known.status == Status.ACCEPTED else known.status.name.lower())
         # Predecessors first: what they bring along often holds the events that this one cites.
         given = arrived.before
         root = self._given(txn, room, given) if given is not None else forks.state_before(txn, room, event)
-        refusal = self._unauthorised(txn, event)
+        refusal = self._unauthorised(txn, event) if event.prev_events else "it follows nothing, and the room has begun"
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         status = Status.REJECTED
         if refusal is None:

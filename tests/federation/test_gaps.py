@@ -14,7 +14,7 @@ from homeserver.federation.transport import Outgoing
 from homeserver.storage import events, rooms
 from homeserver.web.types import Request, Response
 from tests.federation.test_between_servers import heard, says, settled, shared_room
-from tests.world import Client, Home, Network, story
+from tests.world import Client, Home, Network, good, story
 
 Change = Callable[[Request, Response], Response]
 
@@ -97,6 +97,31 @@ async def test_where_that_does_not_help_the_state_is_fetched(network: Network) -
     await settled(network)
     assert (await heard(bob, room))[-1] == "now"
     assert sum("state_ids" in path for path in tampering.asked) == 1
+
+
+@story
+async def test_who_gives_us_the_past_of_the_room_as_well_does_not_make_it_news(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = RoomID.parse(good(await alice.post("/createRoom", {"preset": "public_chat"}))["room_id"])
+    await says(alice, room, "before Bob")
+    good(await bob.post(f"/join/{room}", {}, server_name=["a"]))
+    await settled(network)
+    past = await a.server.database.read(events.timeline, room, after=None, before=None, limit=100, backwards=False)
+    await away(network, alice, room, 3)
+
+    def whole(answer: Any) -> Any:
+        return {"events": [*(stored.event.data for stored in past), *answer["events"]]}
+
+    network.servers["a"] = Tampering(a, {"get_missing_events": edited(whole)})  # type: ignore[assignment]
+    since = good(await bob.get("/sync"))["next_batch"]
+    last = await says(alice, room, "now")
+    await settled(network)
+    news = good(await bob.get("/sync", since=since))["rooms"]["join"][room]["timeline"]["events"]
+    assert [event["content"]["body"] for event in news] == ["missed 0", "missed 1", "missed 2", "now"]
+    kept = await b.server.database.read(rooms.get, room)
+    assert kept is not None and [head.event_id for head in kept.heads] == [last]
+    assert (await heard(bob, room))[0] == "before Bob"
 
 
 @story
