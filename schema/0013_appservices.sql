@@ -7,10 +7,7 @@ CREATE TABLE appservices (
     -- the latest transaction; begins at the time of day, so that it never starts over
     txn_id BIGINT NOT NULL,
     -- its body while it is not acknowledged, else null
-    body BYTES,
-    -- attempts that failed in a row, and when the next one is due (ms)
-    failures BIGINT NOT NULL,
-    retry_ts BIGINT NOT NULL
+    body BYTES
 );
 
 CREATE INDEX accounts_of_appservice ON accounts (appservice_id, user_id) WHERE appservice_id IS NOT NULL;

@@ -24,6 +24,7 @@ from homeserver.storage import appservices, leases
 from homeserver.storage.appservices import Progress
 from homeserver.storage.database import Database
 from homeserver.storage.events import Stored
+from homeserver.storage.links import DatabaseError
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
@@ -58,6 +59,8 @@ class _Queue:
     progress: Progress
     seen: Seen
     saved_ms: int = 0
+    failures: int = 0
+    retry_ms: int = 0
 
 
 @dataclass
@@ -93,15 +96,22 @@ class Deliveries:
     def nudge(self, service: Service) -> None:
         """The service has shown that it is there: try again now."""
         queue = self._queues.get(service.id)
-        if queue is not None and queue.progress.retry_ts:
-            queue.progress = replace(queue.progress, retry_ts=0)
+        if queue is not None and queue.retry_ms:
+            queue.retry_ms = 0
             self.database.wakeups.fire([WORK])
 
     async def _lead(self) -> None:
-        await self.database.write(self.services.settle, self.clock.now())
+        settled = False
         while True:
             led = self._leads
-            self._leads = self.database.engine == "sqlite" or await self.database.write(leases.hold, WORK, self._holder, LEASE_MS)
+            try:
+                if not settled:
+                    await self.database.write(self.services.settle, self.clock.now())
+                    settled = True
+                self._leads = self.database.engine == "sqlite" or await self.database.write(leases.hold, WORK, self._holder, LEASE_MS)
+            except DatabaseError:
+                log.failure("The lease of the work for application services could not be taken")
+                self._leads = False
             if self._leads != led:
                 self._queues.clear()
                 self.database.wakeups.fire([WORK])
@@ -130,8 +140,8 @@ class Deliveries:
         while self._leads:
             queue = self._queues.get(service.id) or await self._begin(service)
             now = self.clock.now()
-            if queue.progress.retry_ts > now:
-                return min(LONGEST_SECONDS, (queue.progress.retry_ts - now) / 1000)
+            if queue.retry_ms > now:
+                return min(LONGEST_SECONDS, (queue.retry_ms - now) / 1000)
             if queue.progress.body is not None:
                 await self._deliver(queue, str(queue.progress.txn_id), queue.progress.body)
             elif not await self._next(queue, now):
@@ -172,14 +182,13 @@ class Deliveries:
         try:
             await self.calls.push(service, txn_id, body)
         except (PeerError, Refused) as error:
-            failures = queue.progress.failures + 1
-            retry = self.clock.now() + retry_delay_ms(failures)
-            log.warn("Application service {id} was not told ({n} times in a row): {error}", id=service.id, n=failures, error=error)
-            queue.progress = replace(queue.progress, failures=failures, retry_ts=retry)
+            queue.failures += 1
+            queue.retry_ms = self.clock.now() + retry_delay_ms(queue.failures)
+            log.warn("Application service {id} was not told ({n} times in a row): {error}", id=service.id, n=queue.failures, error=error)
             return False
-        durable = queue.progress.body is not None
-        queue.progress = replace(queue.progress, body=None, failures=0, retry_ts=0)
-        if durable:
+        queue.failures = queue.retry_ms = 0
+        if queue.progress.body is not None:
+            queue.progress = replace(queue.progress, body=None)
             await self.database.write(appservices.store, service.id, queue.progress)
         return True
 

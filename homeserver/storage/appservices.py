@@ -18,8 +18,6 @@ class Progress:
     token: Token
     txn_id: int
     body: bytes | None = None
-    failures: int = 0
-    retry_ts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +45,19 @@ class Message:
 
 def progress(txn: Transaction, service: str) -> Progress | None:
     """How far the service is; None if it is new here."""
-    row = txn.one("SELECT token, txn_id, body, failures, retry_ts FROM appservices WHERE id = :id", id=service)
+    row = txn.one("SELECT token, txn_id, body FROM appservices WHERE id = :id", id=service)
     if row is None:
         return None
-    token, txn_id, body, failures, retry_ts = row
-    return Progress(Token.parse(token), txn_id, None if body is None else bytes(body), failures, retry_ts)
+    token, txn_id, body = row
+    return Progress(Token.parse(token), txn_id, None if body is None else bytes(body))
 
 
 def store(txn: Transaction, service: str, state: Progress) -> None:
     """Write how far the service is."""
     txn.run(
-        "INSERT INTO appservices (id, token, txn_id, body, failures, retry_ts) VALUES (:id, :token, :txn, :body, :failures, :retry)"
-        " ON CONFLICT (id) DO UPDATE SET token = excluded.token, txn_id = excluded.txn_id, body = excluded.body,"
-        " failures = excluded.failures, retry_ts = excluded.retry_ts",
-        id=service, token=str(state.token), txn=state.txn_id, body=state.body, failures=state.failures, retry=state.retry_ts,
+        "INSERT INTO appservices (id, token, txn_id, body) VALUES (:id, :token, :txn, :body)"
+        " ON CONFLICT (id) DO UPDATE SET token = excluded.token, txn_id = excluded.txn_id, body = excluded.body",
+        id=service, token=str(state.token), txn=state.txn_id, body=state.body,
     )  # fmt: skip
 
 
