@@ -40,6 +40,6 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, people: Accoun
         MediaPages(database, clock, name),
         Servers(database, federation.backoff),
         RoomPages(clearing, clock),
-        RoomOrders(clearing, membership.invites),
+        RoomOrders(clearing, membership.invites, membership.joins, membership.aliases),
     )
     return Admin(clearing, endpoints, (clearing,))

@@ -158,3 +158,17 @@ async def test_what_somebody_said_is_redacted_everywhere(network: Network) -> No
     assert [event["content"].get("body") for event in page if event["type"] == "m.room.message"] == ["kept", None, None]
     page = good(await bob.get(f"/rooms/{other}/messages", dir="b", limit=50))["chunk"]
     assert [event["content"] for event in page if event["type"] == "m.room.message"] == [{}]
+
+
+@story
+async def test_somebody_is_brought_into_a_room(network: Network) -> None:
+    home = network.server("a")
+    admin, alice, bob = await home.user("admin", admin=True), await home.user("alice"), await home.user("bob")
+    closed = good(await admin.post("/createRoom", {"preset": "private_chat"}))["room_id"]
+    public = good(await alice.post("/createRoom", {"preset": "public_chat", "room_alias_name": "lobby"}))["room_id"]
+    hidden = good(await alice.post("/createRoom", {"preset": "private_chat"}))["room_id"]
+    assert good(await admin.post(f"{V1}/join/{closed}", {"user_id": bob.user_id}))["room_id"] == closed
+    assert good(await admin.post(f"{V1}/join/%23lobby:a", {"user_id": bob.user_id}))["room_id"] == public
+    assert set(good(await bob.get("/joined_rooms"))["joined_rooms"]) == {closed, public}
+    assert (await admin.post(f"{V1}/join/{hidden}", {"user_id": bob.user_id})).status == 404
+    assert (await admin.post(f"{V1}/join/{public}", {"user_id": "@nobody:a"})).status == 404

@@ -8,14 +8,16 @@ import orjson
 
 from homeserver.api.admin.paging import Paging
 from homeserver.clock import Clock
+from homeserver.directory.aliases import Aliases
 from homeserver.errors import InvalidParam, NotFound, Refused
 from homeserver.events import serving
 from homeserver.events.drafts import Draft
-from homeserver.events.identifiers import RoomID, UserID
+from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
 from homeserver.events.power import Power
 from homeserver.membership.clearing import Clearing
 from homeserver.membership.invites import Invites
-from homeserver.storage import directory, members, overview, room_jobs, rooms, state
+from homeserver.membership.joins import Joins
+from homeserver.storage import accounts, directory, members, overview, room_jobs, rooms, state
 from homeserver.storage.room_jobs import DELETE, REDACT, Job
 from homeserver.storage.transactions import Transaction
 from homeserver.web.callers import Caller
@@ -69,6 +71,12 @@ class Upto(msgspec.Struct):
     delete_local_events: bool = False
     purge_up_to_event_id: str | None = None
     purge_up_to_ts: int | None = None
+
+
+class Sent(msgspec.Struct):
+    """Who is to join."""
+
+    user_id: str
 
 
 class Redaction(msgspec.Struct):
@@ -144,6 +152,28 @@ class RoomOrders:
 
     clearing: Clearing
     invites: Invites
+    joins: Joins
+    aliases: Aliases
+
+    @post(f"{V1}/join/{{room_id_or_alias}}", admin=True)
+    async def join(self, caller: Caller, room_id_or_alias: str, body: Sent) -> dict[str, str]:
+        """Have a local user join; into a room that is not open to them by an invite of the administrator, who must be in it."""
+        user, via = UserID.parse(body.user_id), list[ServerName]()
+        if not self.clearing.timeline.identity.is_mine(user):
+            raise InvalidParam("This user is not of this server")
+        if await self.clearing.timeline.database.read(accounts.get, user) is None:
+            raise NotFound("There is no such account")
+        if room_id_or_alias.startswith("#"):
+            room_id, via = await self.aliases.resolve(RoomAlias.parse(room_id_or_alias))
+        else:
+            room_id = RoomID.parse(room_id_or_alias)
+        member = await self.clearing.timeline.database.read(members.get, room_id, user)
+        if await self.clearing.timeline.database.read(members.is_joined, room_id, caller.user_id) and (
+            member is None or member.membership not in ("join", "invite")
+        ):
+            await self.invites.invite(caller.user_id, room_id, user, {})
+        await self.joins.join(user, room_id, via, await self.invites.profile(user))
+        return {"room_id": room_id}
 
     @delete(f"{V1}/rooms/{{room_id}}", admin=True)
     async def remove(self, caller: Caller, room_id: RoomID, body: Deletion) -> dict[str, Any]:
