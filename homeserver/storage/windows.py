@@ -67,6 +67,13 @@ def _listed(row: Row, user: str, now: int) -> Listed:
     return Listed(room, membership, by, num, moved, hidden, version, active, bumped, changed, joined, invited, last)
 
 
+def remember_versions(txn: Transaction, rooms: Iterable[Listed]) -> None:
+    """Events of these rooms are about to be read: their versions need not be looked up one by one."""
+    for room in rooms:
+        if room.version is not None:
+            txn.memory.put(("version", room.room_id), room.version, 150)
+
+
 def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
     for at in range(0, len(items), AT_ONCE):
         yield items[at : at + AT_ONCE]

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from homeserver.storage import sliding
-from tests.world import Client, Network, Reply, good, story
+from tests.world import Client, Home, Network, Reply, good, story
 
 PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 # What Element X asks for.
@@ -49,6 +49,14 @@ async def room(client: Client, *invited: Client, **wish: Any) -> str:
     for one in invited:
         good(await one.post(f"/rooms/{made}/join", {}))
     return made
+
+
+def forget_everything(home: Home) -> None:
+    """Nothing is in memory, as right after a start."""
+    memory = home.server.database.memory
+    budget, memory.budget = memory.budget, 1000
+    memory.put("the last", None, 0)
+    memory.budget = budget
 
 
 _counter = iter(range(1_000_000))
@@ -145,6 +153,7 @@ async def test_a_connection_outlives_the_server_but_not_its_device(network: Netw
     other = await slide(bob, conn_id="encryption")
 
     a = network.restart(a)
+    forget_everything(a)
     alice, bob = Client(a, alice.user_id, alice.token, alice.device_id), Client(a, bob.user_id, bob.token, bob.device_id)
     said = await say(alice, tea)
     second = await slide(bob, first["pos"], lists=lists)
@@ -469,3 +478,43 @@ async def test_no_more_than_anybody_may_ask_for(network: Network) -> None:
     for n in range(30):
         await slide(bob, conn_id=str(n))
     assert await a.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM sliding_connections")) == 20
+
+
+@story
+async def test_rooms_of_other_servers(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    encryption = {"type": "m.room.encryption", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
+    lists = {"all": window(limit=2, state=STATE, is_encrypted=True)}
+    first = await slide(bob, lists=lists)
+    tea = good(await alice.post("/createRoom", {"name": "Tea", "invite": [bob.user_id], "initial_state": [encryption]}))["room_id"]
+    second = await slide(bob, first["pos"], 10_000, lists=lists)
+    told = second["rooms"][tea]
+    assert told["membership"] == "invite" and told["name"] == "Tea" and told["bump_stamp"] > 0
+
+    good(await bob.post(f"/join/{tea}", {}, via=["a"]))
+    third = await slide(bob, second["pos"], lists=lists)
+    told = third["rooms"][tea]
+    assert told["initial"] is True and told["joined_count"] == 2 and ("m.room.encryption", "") in keys(told)
+    said = await say(alice, tea)
+    fourth = await slide(bob, third["pos"], 10_000, lists=lists)
+    assert ids(fourth["rooms"][tea]) == [said] and fourth["rooms"][tea]["bump_stamp"] > told["bump_stamp"]
+
+    # What is missing is not bridged.
+    network.down.add("b")
+    missed = [await say(alice, tea) for _ in range(15)]
+    network.down.clear()
+    late = await say(alice, tea)
+    pos, seen = fourth["pos"], list[str]()
+    for _ in range(20):
+        found = await slide(bob, pos, 30_000, lists=lists)
+        pos = found["pos"]
+        for told in found["rooms"].values():
+            seen = ids(told) if told["limited"] else seen + ids(told)
+        if late in seen:
+            break
+    assert seen == [*missed, late][-len(seen) :]
+
+    good(await bob.post(f"/rooms/{tea}/leave", {}))
+    last = await slide(bob, pos, lists=lists)
+    assert last["rooms"][tea]["membership"] == "leave" and last["rooms"][tea]["timeline"][-1]["sender"] == bob.user_id

@@ -124,10 +124,11 @@ def room_types(txn: Transaction, looker: Looker, rooms: Sequence[Listed]) -> dic
         if known is not None:
             found[room.room_id] = known or None
         elif room.membership == "join":
-            missing.append(room.room_id)
+            missing.append(room)
         elif (shown := stripped(txn, looker, room)) is not None:
             found[room.room_id] = _type(shown.get(CREATE, {}))
-    for room_id, current in state.current_in_rooms(txn, missing, [CREATE]).items() if missing else ():
+    windows.remember_versions(txn, missing)
+    for room_id, current in state.current_in_rooms(txn, [room.room_id for room in missing], [CREATE]).items() if missing else ():
         if (CREATE, "") in current:
             found[room_id] = kind = _type(current[CREATE, ""].event.content)
             txn.memory.put(("room type", room_id), kind or "", 200)

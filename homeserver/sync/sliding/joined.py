@@ -52,8 +52,7 @@ def tell(txn: Transaction, reader: Reader, tasks: Iterable[Task]) -> dict[str, T
     wanted = {task.room_id: task for task in tasks}
     if not wanted:
         return {}
-    for task in wanted.values():
-        txn.memory.put(("version", task.room_id), task.chosen.room.version, 150)
+    windows.remember_versions(txn, (task.chosen.room for task in wanted.values()))
     came = windows.joined_at(txn, reader.viewer.user_id, wanted)
     wanted = {room: _again(task, came.get(room)) for room, task in wanted.items()}
     timelines = _timelines(txn, reader, wanted, {room: order for room, (_, order) in came.items()})

@@ -9,14 +9,16 @@ from typing import Any
 import orjson
 
 from homeserver.rooms import places, presenting, visibility
-from homeserver.storage import events, state, windows
+from homeserver.storage import events, rooms, state, windows
 from homeserver.storage.events import Order, Stored
 from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import changes
+from homeserver.sync.room import full_state
 from homeserver.sync.sliding.joined import AVATAR, NAME
 from homeserver.sync.sliding.listing import GONE
 from homeserver.sync.sliding.task import Reader, Task, Telling
+from homeserver.sync.sliding.wanted import ANY, MEMBER
 
 
 def tell(txn: Transaction, reader: Reader, tasks: Iterable[Task]) -> dict[str, Telling]:
@@ -102,7 +104,10 @@ def _required(txn: Transaction, reader: Reader, task: Task, root: bytes) -> list
     """Of the state that the user left behind what is wanted; if they know the room, what of it is new."""
     wanted = task.chosen.wanted
     if task.since is None:
-        return [stored for stored in state.everything(txn, root) if wanted.matches(stored.key)]
+        room = rooms.get(txn, task.room_id)
+        everybody = None if (MEMBER, ANY) in wanted.pairs else wanted.users
+        whole = full_state(txn, room, root, everybody) if room is not None else []
+        return [stored for stored in whole if wanted.matches(stored.key)]
     changed = {
         key
         for low, high in task.since.ranges(reader.upto)

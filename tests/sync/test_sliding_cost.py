@@ -1,0 +1,70 @@
+"""What sliding sync costs: statements do not grow with the rooms of a window, and a quiet connection writes nothing."""
+
+from typing import Any
+
+from tests.sync.test_sliding import STATE, forget_everything, room, say, sets, slide, window
+from tests.world import Client, Home, Network, good, story
+
+EXTENSIONS = {key: {"enabled": True} for key in ("to_device", "e2ee", "account_data", "receipts", "typing")}
+
+
+async def cost(home: Home, client: Client, pos: str | None = None, **body: Any) -> tuple[Any, int, int]:
+    """The answer, the statements and the acts that it took."""
+    database = home.server.database
+    before = database.counts
+    answer = await slide(client, pos, **body, extensions=EXTENSIONS)
+    return answer, database.counts.statements - before.statements, database.counts.acts - before.acts
+
+
+async def village(home: Home, size: int) -> tuple[Client, Client, list[str]]:
+    alice, bob = await home.user("alice"), await home.user("bob")
+    rooms = [await room(alice, bob, **({"name": f"Room {n}"} if n % 2 else {})) for n in range(size)]
+    for one in rooms:
+        await say(alice, one)
+    return alice, bob, rooms
+
+
+@story
+async def test_a_window_takes_few_statements_however_many_rooms_it_has(network: Network) -> None:
+    taken = []
+    for size in (2, 20):
+        home = network.server(f"s{size}")
+        _, bob, rooms = await village(home, size)
+        forget_everything(home)
+        found, statements, acts = await cost(home, bob, lists={"all": window(limit=1, state=STATE, not_room_types=["m.space"])})
+        assert len(found["rooms"]) == size == len(rooms) and acts <= 2
+        taken.append(statements)
+    assert taken[0] == taken[1] <= 40
+
+
+@story
+async def test_one_message_takes_few_statements_and_nothing_is_written(network: Network) -> None:
+    home = network.server("a")
+    alice, bob, rooms = await village(home, 20)
+    lists = {"all": window(limit=20, state=STATE, not_room_types=["m.space"])}
+    found, _, _ = await cost(home, bob, lists=lists)
+    for _ in range(2):
+        await say(alice, rooms[5])
+        found, statements, acts = await cost(home, bob, found["pos"], lists=lists)
+        assert list(found["rooms"]) == [rooms[5]] and statements <= 36 and acts == 0
+    await sets(alice, rooms[5], "m.room.topic", {"topic": "x"})
+    found, statements, acts = await cost(home, bob, found["pos"], lists=lists)
+    assert statements <= 36 and acts == 0
+    found, statements, acts = await cost(home, bob, found["pos"], lists=lists)
+    assert found["rooms"] == {} and statements <= 12 and acts == 0
+
+
+@story
+async def test_what_is_stored_of_a_change_is_what_changed(network: Network) -> None:
+    home = network.server("a")
+    alice, bob, rooms = await village(home, 20)
+    lists = {"all": window(limit=1, state=STATE)}
+    found, _, _ = await cost(home, bob, lists=lists)
+    carol = await home.user("carol")
+    good(await alice.post(f"/rooms/{rooms[0]}/invite", {"user_id": carol.user_id}))
+    good(await carol.post(f"/rooms/{rooms[0]}/join", {}))
+    await say(carol, rooms[0])
+    found, _, acts = await cost(home, bob, found["pos"], lists=lists)
+    assert acts == 1
+    sizes = await home.server.database.read(lambda txn: txn.all("SELECT LENGTH(state) FROM sliding_states ORDER BY generation"))
+    assert len(sizes) == 2 and sizes[1][0] < sizes[0][0] / 3
