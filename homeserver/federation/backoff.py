@@ -34,7 +34,7 @@ class Backoff:
     """Who is down, in memory and in the database, where it outlives a restart."""
 
     def __init__(self, database: Database, clock: Clock, random: Random, longest_ms: int) -> None:
-        self._database, self._clock, self._random, self._longest_ms = database, clock, random, longest_ms
+        self._database, self._clock, self._random, self.longest_ms = database, clock, random, longest_ms
         self._failing: dict[str, Standing] = {}
         self._read_ms = -REREAD_MS
         self._returned: list[Returned] = []
@@ -68,7 +68,7 @@ class Backoff:
     async def failed(self, server: str) -> None:
         """`server` could not be reached."""
         before = await self.standing(server)
-        standing = after_failure(before, self._clock.now(), self._longest_ms, self._random.random())
+        standing = after_failure(before, self._clock.now(), self.longest_ms, self._random.random())
         if standing != before:
             self._failing[server] = standing
             await self._database.write(destinations.set_standing, server, standing)

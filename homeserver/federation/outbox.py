@@ -115,18 +115,19 @@ class Outbox:
     # --- new events --------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
+        pause = min(TICK_SECONDS, self._backoff.longest_ms / 1000)
         with self._database.wakeups.watch(["outbox"]) as watch:
             due = 0.0
             while not self._stopped:
                 try:
                     if self._clock.now() >= due:
-                        due = self._clock.now() + TICK_SECONDS * 1000
+                        due = self._clock.now() + pause * 1000
                         await self._lead()
                         await self._tick()
                     await self._fan_out()
                 except DatabaseError:
                     log.exception("reading what is to be sent failed")
-                await watch.wait(TICK_SECONDS)
+                await watch.wait(pause)
 
     async def _lead(self) -> None:
         """One process sends what must arrive, for all of them; each sends its own volatile EDUs."""
