@@ -8,6 +8,7 @@ import pytest
 from tests.certificates import Authority
 from tests.real import processes
 from tests.real.processes import Program
+from tests.real.sides import Sides
 from tests.real.synapse import synapse as run_synapse
 
 HERE = Path(__file__).parent
@@ -37,3 +38,9 @@ def synapse(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> I
     """A Synapse."""
     with run_synapse(tmp_path_factory.mktemp("synapse"), authority) as program:
         yield program
+
+
+@pytest.fixture(params=["we are host", "synapse is host"])
+def sides(request: pytest.FixtureRequest, ours: Program, synapse: Program) -> Sides:
+    """Alice's server, where the room is, and Bob's; each story is told twice, with either of them ours."""
+    return Sides(ours, synapse) if request.param == "we are host" else Sides(synapse, ours)

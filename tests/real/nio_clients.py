@@ -5,16 +5,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from nio import (
     AsyncClient,
     AsyncClientConfig,
     Event,
     InviteMemberEvent,
+    JoinResponse,
     KeysUploadResponse,
     LoginResponse,
     MatrixRoom,
     RegisterResponse,
+    RoomCreateResponse,
+    RoomInviteResponse,
+    RoomSendResponse,
     SyncResponse,
 )
 
@@ -78,11 +83,11 @@ def expect(kind: type[T], answer: Any) -> T:
 
 
 @asynccontextmanager
-async def clients(url: str, stores: Path, *names: str) -> AsyncIterator[list[Nio]]:
-    """New accounts, each with a client that has its keys in a folder of its own."""
+async def clients(stores: Path, *accounts: tuple[str, str]) -> AsyncIterator[list[Nio]]:
+    """New accounts, given as URL of the server and name, each with a client that has its keys in a folder of its own."""
     async with AsyncExitStack() as stack:
         people = []
-        for name in names:
+        for url, name in accounts:
             await asyncio.to_thread((stores / name).mkdir, parents=True)
             await _register(url, name)
             people.append(await log_in(stack, url, stores / name, name))
@@ -106,3 +111,33 @@ async def log_in(stack: AsyncExitStack, url: str, store: Path, name: str) -> Nio
     person = Nio(client)
     await person.syncs()
     return person
+
+
+def fresh(name: str) -> str:
+    """A name nobody had before."""
+    return f"{name}-{uuid4().hex[:8]}"
+
+
+def known(one: Nio, room: str, other: Nio) -> bool | None:
+    """Whether the client knows that the other is in the room."""
+    return (room in one.client.rooms and other.user_id in one.client.rooms[room].users) or None
+
+
+async def meet(alice: Nio, bob: Nio, *, encrypted: bool = False) -> str:
+    """A room of Alice with Bob in it."""
+    state = [{"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}] if encrypted else []
+    room: str = expect(RoomCreateResponse, await alice.client.room_create(name="A table", initial_state=state)).room_id
+    expect(RoomInviteResponse, await alice.client.room_invite(room, bob.user_id))
+    await bob.awaits(lambda: room in bob.invites or None)
+    expect(JoinResponse, await bob.client.join(room))
+    for one, other in ((alice, bob), (bob, alice)):
+        await one.awaits(lambda one=one, other=other: known(one, room, other))  # type: ignore[misc]
+    return room
+
+
+async def says(one: Nio, room: str, body: str) -> str:
+    """Say something; the event's id."""
+    content = {"msgtype": "m.text", "body": body}
+    sent = expect(RoomSendResponse, await one.client.room_send(room, "m.room.message", content, ignore_unverified_devices=True))
+    event_id: str = sent.event_id
+    return event_id

@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 PATIENCE = 20.0  # seconds for what another server has to tell us
 POLL = 500  # milliseconds a sync waits
+FILTER = '{"room": {"timeline": {"limit": 100}}}'
 
 _numbers = itertools.count()
 
@@ -29,14 +30,14 @@ class Refusal(AssertionError):
     """A server refused what should work."""
 
 
-def ask(url: str, method: str, path: str, body: Any = None, token: str | None = None, **more: Any) -> Reply:
+def ask(url: str, verb: str, path: str, body: Any = None, token: str | None = None, /, **more: Any) -> Reply:
     """The answer to one request.  `body` is JSON, or bytes as they are; `more` are query parameters."""
     query = "?" + urlencode(more, doseq=True) if more else ""
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     headers = {"content-type": "image/png" if isinstance(body, bytes) else "application/json"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
-    request = Request(url + quote(path, safe="/%:@!$&'()*+,;=~") + query, data, headers, method=method)
+    request = Request(url + quote(path, safe="/%:@!$&'()*+,;=~") + query, data, headers, method=verb)
     try:
         with urlopen(request, timeout=60) as answer:
             return _reply(answer.status, answer)
@@ -68,21 +69,25 @@ class Person:
     to_device: list[dict[str, Any]] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     """Users whose devices changed."""
+    typing: dict[str, list[str]] = field(default_factory=dict)
+    receipts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(room, user) -> the last event read."""
+    presence: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def server(self) -> str:
         """The name of the server."""
         return self.user_id.partition(":")[2]
 
-    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Reply:
+    def ask(self, verb: str, path: str, body: Any = None, /, **query: Any) -> Reply:
         """An answer, good or bad.  Paths that do not begin with /_ are below /_matrix/client/v3."""
-        return ask(self.url, method, path if path.startswith("/_") else "/_matrix/client/v3" + path, body, self.token, **query)
+        return ask(self.url, verb, path if path.startswith("/_") else "/_matrix/client/v3" + path, body, self.token, **query)
 
-    def must(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def must(self, verb: str, path: str, body: Any = None, /, **query: Any) -> Any:
         """The JSON of an answer that must be good."""
-        reply = self.ask(method, path, body, **query)
+        reply = self.ask(verb, path, body, **query)
         if reply.status != 200:
-            raise Refusal(f"{self.user_id}: {method} {path}: {reply.status} {reply.raw[:500]!r}")
+            raise Refusal(f"{self.user_id}: {verb} {path}: {reply.status} {reply.raw[:500]!r}")
         return reply.json
 
     # --- rooms --------------------------------------------------------------------------------------
@@ -100,6 +105,12 @@ class Person:
         """Join by id or alias; the id."""
         joined: str = self.must("POST", f"/join/{_part(room)}", {}, **({"server_name": via, "via": via} if via else {}))["room_id"]
         return joined
+
+    def may_not_join(self, room: str, *via: str) -> None:
+        """Try, in vain.  Servers differ in what they say of rooms that are none of somebody's business."""
+        reply = self.ask("POST", f"/join/{_part(room)}", {}, server_name=via, via=via)
+        assert reply.status in (403, 404, 502), reply
+        assert room not in self.must("GET", "/joined_rooms")["joined_rooms"]
 
     def knocks(self, room: str, *via: str) -> None:
         """Knock."""
@@ -139,18 +150,24 @@ class Person:
 
     def syncs(self, wait: int = 0) -> dict[str, Any]:
         """One sync, remembered."""
-        answer: dict[str, Any] = self.must("GET", "/sync", timeout=wait, **({"since": self.since} if self.since else {}))
+        answer: dict[str, Any] = self.must("GET", "/sync", timeout=wait, filter=FILTER, **({"since": self.since} if self.since else {}))
         self.since = answer["next_batch"]
         for membership, rooms in answer.get("rooms", {}).items():
             for room, section in rooms.items():
                 self._sees(membership, room, section)
         self.to_device += answer.get("to_device", {}).get("events", [])
+        self.presence |= {event["sender"]: event["content"] for event in answer.get("presence", {}).get("events", [])}
         self.changed |= set(answer.get("device_lists", {}).get("changed", []))
         return answer
 
     def _sees(self, membership: str, room: str, section: dict[str, Any]) -> None:
         self.rooms[room] = membership
         self.events.setdefault(room, []).extend(section.get("timeline", {}).get("events", []))
+        for event in section.get("ephemeral", {}).get("events", []):
+            if event["type"] == "m.typing":
+                self.typing[room] = event["content"]["user_ids"]
+            else:
+                self.receipts |= {(room, user): read for read, kinds in event["content"].items() for user in kinds.get("m.read", {})}
         for key in ("invite_state", "knock_state"):
             if key in section:
                 self.shown[room] = section[key]["events"]

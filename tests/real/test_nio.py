@@ -5,13 +5,12 @@ import io
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import nio
 from nio.crypto import decrypt_attachment
 from PIL import Image
 
-from tests.real.nio_clients import Nio, clients, expect, log_in
+from tests.real.nio_clients import Nio, clients, expect, fresh, log_in, meet, says
 from tests.real.processes import Program
 
 Story = Callable[[Nio, Nio], Awaitable[None]]
@@ -21,35 +20,10 @@ def told(ours: Program, stores: Path, story: Story) -> None:
     """Alice and Bob, who are new here, in a story."""
 
     async def tell() -> None:
-        async with clients(ours.url, stores, f"alice-{uuid4().hex[:8]}", f"bob-{uuid4().hex[:8]}") as (alice, bob):
+        async with clients(stores, (ours.url, fresh("alice")), (ours.url, fresh("bob"))) as (alice, bob):
             await story(alice, bob)
 
     asyncio.run(tell())
-
-
-async def meet(alice: Nio, bob: Nio, *, encrypted: bool = False) -> str:
-    """A room of Alice with Bob in it."""
-    state = [{"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}] if encrypted else []
-    room: str = expect(nio.RoomCreateResponse, await alice.client.room_create(name="A table", initial_state=state)).room_id
-    expect(nio.RoomInviteResponse, await alice.client.room_invite(room, bob.user_id))
-    await bob.awaits(lambda: room in bob.invites or None)
-    expect(nio.JoinResponse, await bob.client.join(room))
-    for one, other in ((alice, bob), (bob, alice)):
-        await one.awaits(lambda one=one, other=other: known(one, room, other))  # type: ignore[misc]
-    return room
-
-
-def known(one: Nio, room: str, other: Nio) -> bool | None:
-    """Whether the client knows that the other is in the room."""
-    return (room in one.client.rooms and other.user_id in one.client.rooms[room].users) or None
-
-
-async def says(one: Nio, room: str, body: str) -> str:
-    """Say something; the event's id."""
-    content = {"msgtype": "m.text", "body": body}
-    sent = expect(nio.RoomSendResponse, await one.client.room_send(room, "m.room.message", content, ignore_unverified_devices=True))
-    event_id: str = sent.event_id
-    return event_id
 
 
 def picture() -> bytes:
