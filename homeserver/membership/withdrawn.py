@@ -34,6 +34,8 @@ class Withdrawals:
         member = members.get(txn, event.room_id, target)
         if (room is not None and not room.departed) or member is None or member.membership != "invite" or member.sender != event.sender:
             return False
+        if member.event_id not in event.auth_events:
+            return False  # It ended something else, such as a ban before the invite, and comes late.
         stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
         members.set_member(txn, stored, txn.position(), local=True)
         return True

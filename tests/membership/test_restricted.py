@@ -46,3 +46,24 @@ async def test_a_server_that_cannot_vouch_sends_the_user_to_one_that_can(network
     good(await ben.post(f"/join/{room}?via=b", {}))
     joined = good(await alice.get(f"/rooms/{room}/state/m.room.member/{ben.user_id}"))
     assert joined["join_authorised_via_users_server"] == alice.user_id
+
+
+@story
+async def test_a_join_overtakes_the_power_that_it_is_about(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob, ben = await a.user("alice"), await b.user("bob"), await b.user("ben")
+    space = good(await alice.post("/createRoom", {"preset": "public_chat", "room_version": "11"}))["room_id"]
+    room = await restricted(alice, space)
+    for user in (bob, ben):
+        good(await user.post(f"/join/{space}?via=a", {}))
+    good(await bob.post(f"/join/{room}?via=a", {}))
+    network.down.add("b")
+    levels = {"invite": 50, "users": {alice.user_id: 100, bob.user_id: 50}}
+    good(await alice.put(f"/rooms/{room}/state/m.room.power_levels", levels))
+    await network.passes(1)
+    network.down.clear()
+    # b does not know yet that bob may vouch: it asks a, and in the answer learns that he may.
+    good(await ben.post(f"/join/{room}?via=b", {}))
+    for viewer in (alice, bob):
+        joined = good(await viewer.get(f"/rooms/{room}/state/m.room.member/{ben.user_id}"))
+        assert joined["join_authorised_via_users_server"] == alice.user_id
