@@ -20,12 +20,16 @@ from homeserver.sync.changes import Changes, Question, RoomChanges
 from homeserver.sync.selection import Selection, wants_room
 from homeserver.sync.token import SyncToken
 
+MOST_INTRODUCED = 1000
 Told = tuple[Changes, Beside, SyncToken]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a device with nothing in its inbox is known to have been told up to a token.  `counts` may lack rooms."""
+    """What a device with nothing in its inbox is known to have been told up to a token.
+
+    `counts` may lack rooms.  `introduced`: (room, user) whose memberships the device was told in the answers that led to the token.
+    """
 
     upto: Token
     inbox: int
@@ -34,6 +38,7 @@ class Standing:
     counts: Mapping[str, RoomCounts]
     key_counts: Mapping[str, int]
     fallback_types: Sequence[str]
+    introduced: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,22 @@ class CaughtUp:
         standing = self._standing(viewer, since)
         return None if standing is None else standing.rooms
 
-    def remember(self, viewer: Viewer, told: Told, ignored: frozenset[str]) -> None:
-        """What was read for a device whose user ignores these."""
+    def remember(self, viewer: Viewer, since: SyncToken | None, told: Told, ignored: frozenset[str]) -> None:
+        """What was read for a device that came with the token `since`, and whose user ignores these."""
         found, beside, token = told
         if beside.to_device:
             return
         known = self._known(viewer)
         later = self.recent.between(known.upto, found.upto) if known is not None else None
-        counts = {} if known is None or later is None else _more(known, viewer, later)
+        counts: dict[str, RoomCounts] = {}
+        introduced = frozenset((room.room_id, user) for room in found.joined for user in room.introduced)
+        if known is not None and later is not None:
+            counts = _more(known, viewer, later)
+            if since is not None and since.seen == known.upto and len(known.introduced) < MOST_INTRODUCED:
+                introduced |= known.introduced
+        counts.update(beside.counts)
         standing = Standing(
-            found.upto, token.inbox, ignored, found.in_rooms, {**counts, **beside.counts}, beside.key_counts, beside.fallback_types
+            found.upto, token.inbox, ignored, found.in_rooms, counts, beside.key_counts, beside.fallback_types, introduced
         )
         self._keep(viewer, standing)
 
@@ -66,8 +77,9 @@ class CaughtUp:
         """What is new since a token."""
         viewer, selection = question.viewer, question.selection
         standing = self._standing(viewer, since)
-        if since is None or standing is None or selection.full_state or selection.lazy:
+        if since is None or standing is None or selection.full_state:
             return None
+        known = standing.introduced if since.seen == standing.upto else frozenset()
         now, live = self.database.now(), self.sources.live()
         later = self.recent.between(standing.upto, now)
         news = later if since.seen == standing.upto else self.recent.between(since.seen, now)
@@ -79,7 +91,7 @@ class CaughtUp:
         selection = replace(selection, ignored=standing.ignored)
         typing = self.sources.typing_since(selection, since.typing, standing.rooms)
         joined = _joined(viewer, selection, [one for one in news if one.event.room_id in standing.rooms], now)
-        if joined is None:
+        if joined is None or (selection.lazy and not _all_introduced(news, known, selection, standing.rooms)):
             return None
         shown = {room.room_id for room in joined} | typing.keys()
         if not shown <= standing.counts.keys():
@@ -112,6 +124,13 @@ class CaughtUp:
     def _keep(self, viewer: Viewer, standing: Standing) -> None:
         size = 1000 + 100 * len(standing.rooms) + 200 * len(standing.counts)
         self.database.memory.put(("standing", viewer.user_id, viewer.device_id), standing, size)
+
+
+def _all_introduced(news: Iterable[Stored], known: frozenset[tuple[str, str]], selection: Selection, rooms: frozenset[str]) -> bool:
+    """Whether the device knows all senders; one that wants to be told again and again does not."""
+    wanted = selection.rooms.state
+    senders = {(one.event.room_id, one.event.sender) for one in news if one.event.room_id in rooms}
+    return senders <= known and not (wanted is not None and wanted.include_redundant_members)
 
 
 def _more(standing: Standing, viewer: Viewer, later: Iterable[Stored]) -> dict[str, RoomCounts]:

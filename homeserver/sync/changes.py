@@ -47,6 +47,8 @@ class RoomChanges:
     account_data: Sequence[tuple[str, bytes]]
     whole: bool
     """The client knows nothing of the room yet."""
+    introduced: frozenset[str] = frozenset()
+    """Senders whose memberships come along, where members are loaded lazily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +178,18 @@ def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[s
     shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=False)
     senders = {stored.event.sender for stored in shown.events}
     lazy = senders | {viewer.user_id} if selection.lazy else None
+    complete = whole or selection.full_state
     if selection.state_after:
-        before = _state_after(txn, room, span, lazy, whole or selection.full_state)
-    elif whole or selection.full_state:
+        before = _state_after(txn, room, span, lazy, complete)
+    elif complete:
         before = parts.state_in_front(txn, room, shown, lazy)
     else:
         before = parts.state_between(txn, span, shown)
-        if lazy is not None:
-            known = {stored.key for stored in before}
-            before += [
-                stored for stored in parts.member_events(txn, room, shown, senders) if stored.key not in known
-            ]
-    about = bundling.bundles(txn, viewer, shown.events, selection.ignored)
     members_changed = whole or any(stored.event.type == "m.room.member" for stored in [*shown.events, *before])
+    if lazy is not None and not complete:
+        known = {stored.key for stored in before}
+        before += [stored for stored in _introductions(txn, room, shown, selection) if stored.key not in known]
+    about = bundling.bundles(txn, viewer, shown.events, selection.ignored)
     return RoomChanges(
         span.room_id,
         presenting.present(txn, viewer, shown.events, room_id=False, relations=about),
@@ -200,6 +201,7 @@ def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[s
         _summary(txn, room, viewer.user_id, whole) if members_changed else None,
         account_data.of_room(txn, viewer.user_id, span.room_id) if whole else data,
         whole,
+        frozenset(senders) if lazy is not None else frozenset(),
     )
 
 
@@ -207,12 +209,16 @@ def _state_after(txn: Transaction, room: rooms.Room, span: Span, lazy: set[UserI
     if whole:
         return parts.full_state(txn, room, room.state_root, lazy)
     changed = [num for num in parts.state_changes(txn, span).values() if num is not None]
-    found = list(events.by_number(txn, changed).values())
-    if lazy is not None:
-        known = {stored.key for stored in found}
-        more = state.numbers(txn, room.state_root, [("m.room.member", user) for user in lazy])
-        found += [stored for stored in events.by_number(txn, more.values()).values() if stored.key not in known]
-    return found
+    return list(events.by_number(txn, changed).values())
+
+
+def _introductions(txn: Transaction, room: rooms.Room, shown: parts.Timeline, selection: Selection) -> list[Stored]:
+    """The memberships of who has sent something, for clients that load members only then."""
+    senders = {stored.event.sender for stored in shown.events}
+    if not selection.state_after:
+        return parts.member_events(txn, room, shown, senders)
+    nums = state.numbers(txn, room.state_root, [("m.room.member", user) for user in senders])
+    return list(events.by_number(txn, nums.values()).values())
 
 
 def _left(

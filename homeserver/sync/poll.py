@@ -63,7 +63,7 @@ class Poll:
         live = self.sources.live()
         found, beside, inbox, unheard = await self.database.read(self._everything, question, since)
         told = found, beside, SyncToken(found.upto, live.typing, live.presence, inbox)
-        self.caught_up.remember(question.viewer, told, unheard)
+        self.caught_up.remember(question.viewer, since, told, unheard)
         return told
 
     def _everything(self, txn: Transaction, question: Question, since: SyncToken | None) -> tuple[Changes, Beside, int, frozenset[str]]:

@@ -1,6 +1,6 @@
 """Whether an answer comes from memory or from the database, it is the same answer."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -25,11 +25,12 @@ class Forgetful(CaughtUp):
     def answer(self, question: Any, since: Any) -> None:
         return None
 
-    def remember(self, viewer: Any, told: Any, ignored: Any) -> None:
+    def remember(self, viewer: Any, since: Any, told: Any, ignored: Any) -> None:
         """Nothing is kept."""
 
 
 FILTER = b'{"room": {"timeline": {"limit": 2, "not_types": ["org.test"], "unread_thread_notifications": true}}}'
+LAZY = Selection(selection.parse(b'{"room": {"state": {"lazy_load_members": true}, "timeline": {"limit": 100}}}'))
 SMALL = Selection(selection.parse(FILTER), state_after=True)
 
 
@@ -40,6 +41,7 @@ class Device:
     client: Client
     wanted: Selection
     since: SyncToken | None = None
+    introduced: set[tuple[str, str]] = field(default_factory=set)
 
     async def sync(self, home: Home) -> bool:
         """Ask both ways; whether the database was left alone the first time."""
@@ -49,9 +51,22 @@ class Device:
         remembered = orjson.loads(await poll.next(viewer, self.since, 0, self.wanted))
         from_memory = database.counts.reads == before
         read = orjson.loads(await without_memory(poll).next(viewer, self.since, 0, self.wanted))
+        if self.wanted.lazy:
+            self._introduce(remembered)
+            self._introduce(read)
         assert remembered == read
         self.since = SyncToken.parse(read["next_batch"])
         return from_memory
+
+
+    def _introduce(self, answer: Any) -> None:
+        """Take note of the members that the answer tells of, and out of it those that may be told again; who sends must be known."""
+        for room, section in answer.get("rooms", {}).get("join", {}).items():
+            told = section.get("state", {}).get("events", [])
+            timeline = section.get("timeline", {"events": []})["events"]
+            self.introduced |= {(room, event["state_key"]) for event in told + timeline if event["type"] == "m.room.member"}
+            assert {(room, event["sender"]) for event in timeline} <= self.introduced
+            section.pop("state", None)
 
 
 def without_memory(poll: Poll) -> Poll:
@@ -123,6 +138,7 @@ async def test_memory_and_database_say_the_same(network: Network, seed: int) -> 
         for room in rooms:
             good(await client.post(f"/join/{room}", {}))
     devices = [Device(client, wanted) for client in clients for wanted in (Selection(), SMALL)]
+    devices += [Device(await a.user(client.user_id.localpart, "LAZY"), LAZY) for client in clients]
     sent: list[tuple[str, str]] = []
     from_memory = 0
     for number in range(60):
