@@ -199,10 +199,10 @@ def code_map() -> str:
     """All modules with what they say of themselves, and all tables with the comments above them."""
     lines = ["# Map", "", "Made from the code by `homeserver reference`, never edited by hand.", "", "## Modules"]
     package = Path(__file__).parent
-    for folder in sorted(path.parent for path in package.rglob("__init__.py")):
-        name = folder.relative_to(package.parent).as_posix()
-        lines += ["", f"### {name}", "", _paragraph(folder / "__init__.py"), ""]
-        lines += [f"- `{file.name}`: {_paragraph(file)}" for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
+    for place in sorted(path.parent for path in package.rglob("__init__.py")):
+        name = place.relative_to(package.parent).as_posix()
+        lines += ["", f"### {name}", "", _paragraph(place / "__init__.py"), ""]
+        lines += [f"- `{file.name}`: {_paragraph(file)}" for file in sorted(place.glob("*.py")) if file.name != "__init__.py"]
     lines += ["", "## Tables"]
     for file in sorted(directory().glob("*.sql")):
         lines += ["", f"### schema/{file.name}", ""]
