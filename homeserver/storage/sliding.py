@@ -7,7 +7,7 @@ leads to any more are removed with the next write.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Retry, Transaction
 
 MOST_OF_DEVICE = 20
 EXPIRY_MS = 30 * 24 * 3600 * 1000
@@ -66,11 +66,13 @@ def open_connection(txn: Transaction, connection: Connection, state: bytes, now:
     old += [other for other, name in rows if name == connection.name]
     old += [other for other, name in rows if name != connection.name][MOST_OF_DEVICE - 1 :]
     _remove(txn, old)
-    txn.run(
+    added = txn.run(
         "INSERT INTO sliding_connections (id, user_id, device_id, name, used_ts) VALUES (:id, :user, :device, :name, :now)"
-        " ON CONFLICT (user_id, device_id, name) DO UPDATE SET id = excluded.id, used_ts = excluded.used_ts",
+        " ON CONFLICT (user_id, device_id, name) DO NOTHING",
         id=number, user=connection.user_id, device=connection.device_id, name=connection.name, now=now,
     )  # fmt: skip
+    if not added:
+        raise Retry("another process has just opened a connection of this name")
     txn.insert("sliding_states", connection=number, generation=1, parent=None, state=state)
     return number
 
