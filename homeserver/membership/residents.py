@@ -76,7 +76,7 @@ class Residents:
             raise BadJSON(f"This is not a {kind} of its sender")
         if event.sender.domain != origin:
             raise Forbidden(f"{origin} cannot act for {event.sender}")
-        event = self._vouched(event)
+        event = await self._vouched(event)
         try:
             await self.keyring.verify_event(event)
         except BadSignature as error:
@@ -96,12 +96,23 @@ class Residents:
         acl.require(txn, room, origin)
         return room
 
-    def _vouched(self, event: Event) -> Event:
-        """The event, with our signature where a user of ours vouches for its sender."""
+    async def _vouched(self, event: Event) -> Event:
+        """The event, with our signature where a user of ours vouches for its sender.
+
+        Raises `Forbidden` where none would: who asks for no template may write in the event what they like.
+        """
         voucher = event.content.get(restricted.VOUCHER)
         if event.membership != "join" or not isinstance(voucher, str) or not self.timeline.identity.is_mine(voucher):
             return event
+        if not await self.timeline.database.read(self._may_be_vouched, event.room_id, event.sender):
+            raise Forbidden("Nobody of this server vouches for this join")
         return events_core.read(event.version, self.timeline.identity.sign_event(event.version, event.data), event.room_id)
+
+    def _may_be_vouched(self, txn: Transaction, room_id: RoomID, user: UserID) -> bool:
+        room, member = rooms.get(txn, room_id), members.get(txn, room_id, user)
+        if member is not None and member.membership in ("join", "invite"):
+            return True
+        return room is not None and restricted.judge(txn, room, user).voucher is not None
 
     async def joined(self, stored: Stored) -> bytes:
         """The answer to a join: the state before it, what that rests on, and the event as it is now."""
