@@ -73,8 +73,8 @@ class PublicRooms:
                 network=network if wanted.network != "" else None,
             )
         except Answered as error:
-            status = error.status if error.status in (400, 403, 404, 429) else 502
-            raise Refused(status, error.errcode or "M_UNKNOWN", f"{server} does not show its rooms: {error.message}") from None
+            sentence = f"{server} does not show its rooms: {error.message}"
+            raise Refused(error.status_for_clients, error.errcode_for_clients, sentence) from None
         except PeerError as error:
             raise Refused(502, "M_UNKNOWN", f"{server} does not show its rooms: {error.reason}") from None
         chunk = [entry for one in answer.chunk[:MAX_LIMIT] if (entry := summaries.believed(one)) is not None]

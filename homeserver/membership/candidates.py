@@ -52,7 +52,8 @@ def verdict(failures: Sequence[Failure]) -> Refused:
     sentence = "; ".join(f"{failure.server}: {failure.sentence}" for failure in failures)
     weight = WEIGHT.get(told.errcode, 0)
     if weight >= 4:
-        return Refused(told.status, told.errcode, sentence)
+        # The status is ours: theirs may say that somebody is logged out, or anything else.
+        return Refused(403 if told.errcode == "M_FORBIDDEN" else 400, told.errcode, sentence)
     if weight >= 1:
         return NotFound(sentence)
     return Refused(502, "M_UNKNOWN", f"No candidate server could be reached ({sentence})")

@@ -19,6 +19,7 @@ from homeserver.federation.peers import Peers
 from homeserver.membership import blocks, permission
 from homeserver.membership.permission import InviteBlocked
 from homeserver.push import spreading
+from homeserver.rooms import acl
 from homeserver.rooms.stripped import federated_state
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
@@ -26,6 +27,14 @@ from homeserver.storage.events import Status, Stored
 from homeserver.storage.transactions import Transaction
 
 MAX_STRIPPED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Which event a server says that it brings."""
+
+    room_id: RoomID
+    event_id: EventID
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class Invites:
                 raise Malformed("it gave back another event")
             await self.keyring.verify_event(signed)
         except Answered as error:
-            raise Refused(_status(error), error.errcode or "M_UNKNOWN", f"{server} refused the invite: {error.message}") from None
+            raise Refused(error.status_for_clients, error.errcode_for_clients, f"{server} refused the invite: {error.message}") from None
         except (PeerError, Malformed, BadSignature) as error:
             raise Refused(502, "M_UNKNOWN", f"The invite could not be delivered to {server}: {error}") from None
         theirs = signed.signatures.get(server)
@@ -91,9 +100,9 @@ class Invites:
     # --- invites that other servers bring -----------------------------------------------------------------
 
     async def receive(
-        self, origin: ServerName, room_id: RoomID, version_id: str, data: dict[str, Any], shown: Sequence[Any]
+        self, origin: ServerName, version_id: str, invited: Invited, data: dict[str, Any], shown: Sequence[Any]
     ) -> dict[str, Any]:
-        """Take in an invite of a local user; answers the event with our signature.
+        """Take in an invite of a local user; answers the event with our signature.  `invited`: what the request says it is.
 
         Raises `Refused` for a room version that is unknown here (M_INCOMPATIBLE_ROOM_VERSION) and a user who does not take it.
         """
@@ -103,8 +112,10 @@ class Invites:
             raise Refused(
                 400, "M_INCOMPATIBLE_ROOM_VERSION", "This server does not know the room's version", room_version=version_id
             ) from None
-        event = arrival.read(version, data, room_id)
+        event = arrival.read(version, data, invited.room_id)
         target = UserID.parse(event.state_key or "")
+        if event.event_id != invited.event_id:
+            raise BadJSON("The event's ID is not the one in the path")
         if event.type != "m.room.member" or event.membership != "invite" or not self.timeline.identity.is_mine(target):
             raise BadJSON("This is not an invite of a user of this server")
         if event.sender.domain != origin:
@@ -113,11 +124,22 @@ class Invites:
             await self.keyring.verify_event(event)
         except BadSignature as error:
             raise Forbidden(f"The invite is not signed as it must be: {error}") from None
+        await self.timeline.database.read(self._admit, origin, event)
         await self.summon(target)
         signed = self.timeline.identity.sign_event(version, event.data)
         stripped = [entry for entry in shown[:MAX_STRIPPED] if is_stripped(entry)]
-        await self.timeline.database.write(self._receive, events_core.read(version, signed, room_id), origin, stripped)
+        await self.timeline.database.write(self._receive, events_core.read(version, signed, event.room_id), origin, stripped)
         return signed
+
+    def _admit(self, txn: Transaction, origin: ServerName, event: Event) -> None:
+        """Raise `Forbidden` or `Refused` where we know the room better than the invite tells."""
+        room = rooms.get(txn, event.room_id)
+        if room is None:
+            return
+        if room.version.id != event.version.id:
+            raise BadJSON(f"The room is of version {room.version.id}")
+        if not room.departed:
+            acl.require(txn, room, origin)
 
     def _receive(self, txn: Transaction, event: Event, origin: ServerName, stripped: list[Any]) -> None:
         blocks.refuse(txn, event.room_id)
@@ -171,10 +193,5 @@ def is_stripped(entry: object) -> bool:
     if not isinstance(entry, dict) or len(orjson.dumps(entry)) > 65536:
         return False
     return isinstance(entry.get("type"), str) and isinstance(entry.get("content"), dict) and isinstance(entry.get("sender"), str)
-
-
-def _status(error: Answered) -> int:
-    """The status for our client: a refusal of theirs is one of ours, but nobody is logged out by another server."""
-    return error.status if error.status in (400, 403, 404, 429) else 502
 
 

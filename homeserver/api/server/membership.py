@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from homeserver.events.identifiers import EventID, RoomID, UserID
-from homeserver.membership.invites import Invites
+from homeserver.membership.invites import Invited, Invites
 from homeserver.membership.residents import Residents
 from homeserver.web.callers import Origin
 from homeserver.web.routes import get, put
@@ -80,7 +80,7 @@ class MembershipOfOthers:
     @put("/_matrix/federation/v2/invite/{room_id}/{event_id}", limit="federation", max_body=INVITE)
     async def invite(self, origin: Origin, room_id: RoomID, event_id: EventID, body: Invitation) -> dict[str, Any]:
         """Invite a user of this server; the answer is the event with our signature."""
-        event = await self.invites.receive(origin, room_id, body.room_version, body.event, body.invite_room_state)
+        event = await self.invites.receive(origin, body.room_version, Invited(room_id, event_id), body.event, body.invite_room_state)
         return {"event": event}
 
     @put("/_matrix/federation/v1/invite/{room_id}/{event_id}", limit="federation", max_body=INVITE)
@@ -88,5 +88,5 @@ class MembershipOfOthers:
         """The same as servers older than v2 know it: rooms of version 1 only."""
         unsigned = body.get("unsigned")
         shown = unsigned.get("invite_room_state") if isinstance(unsigned, dict) else None
-        event = await self.invites.receive(origin, room_id, "1", body, shown if isinstance(shown, list) else [])
+        event = await self.invites.receive(origin, "1", Invited(room_id, event_id), body, shown if isinstance(shown, list) else [])
         return [200, {"event": event}]
