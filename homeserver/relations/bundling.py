@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from homeserver.rooms import presenting
+from homeserver.rooms import presenting, visibility
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage import events, relations
 from homeserver.storage.events import Stored
@@ -26,6 +26,8 @@ def bundles(txn: Transaction, viewer: Viewer, batch: Sequence[Stored], ignored: 
         return {}
     room_id = batch[0].event.room_id
     found = [one for one in relations.of_targets(txn, room_id, targets, KINDS) if one.sender not in ignored]
+    if found:
+        found = _known_to(txn, viewer, room_id, found)
     if not found:
         return {}
     by_target: dict[str, list[Relation]] = {}
@@ -34,6 +36,9 @@ def bundles(txn: Transaction, viewer: Viewer, batch: Sequence[Stored], ignored: 
     edits = {target: edit for target, some in by_target.items() if (edit := _edit(targets[target], some)) is not None}
     latest = {one.target_id: one for one in found if one.rel_type == "m.thread"}
     loaded = events.by_number(txn, [one.num for one in (*edits.values(), *latest.values())])
+    seen = {stored.num for stored in visibility.shown_to_user(txn, viewer.user_id, list(loaded.values()))}
+    edits = {target: edit for target, edit in edits.items() if edit.num in seen}
+    latest = {target: answer for target, answer in latest.items() if answer.num in seen}
     bundled: dict[str, dict[str, Any]] = {}
     for target, some in by_target.items():
         bundle: dict[str, Any] = {}
@@ -47,6 +52,12 @@ def bundles(txn: Transaction, viewer: Viewer, batch: Sequence[Stored], ignored: 
         if bundle:
             bundled[target] = bundle
     return bundled
+
+
+def _known_to(txn: Transaction, viewer: Viewer, room_id: str, found: list[Relation]) -> list[Relation]:
+    """Those that came before the viewer left the room, if they did."""
+    left = visibility.standing(txn, room_id, viewer.user_id).left_at
+    return found if left is None else [one for one in found if one.order <= left]
 
 
 def _edit(target: Stored, some: Iterable[Relation]) -> Relation | None:
@@ -66,9 +77,9 @@ def _thread(
     room_id, last_id = latest.event.room_id, latest.event.event_id
     edit = _edit(latest, relations.of_targets(txn, room_id, [last_id], ["m.replace"]))
     inner: dict[str, dict[str, Any]] = {}
-    if edit is not None:
-        edited = events.by_number(txn, [edit.num])[edit.num]
-        inner[last_id] = {"m.replace": orjson.Fragment(_shown(txn, viewer, edited, {}))}
+    edited = list(events.by_number(txn, [edit.num]).values()) if edit is not None else []
+    for stored in visibility.shown_to_user(txn, viewer.user_id, edited):
+        inner[last_id] = {"m.replace": orjson.Fragment(_shown(txn, viewer, stored, {}))}
     return {
         "latest_event": orjson.Fragment(_shown(txn, viewer, latest, inner)),
         "count": len(replies),

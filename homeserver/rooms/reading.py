@@ -28,9 +28,8 @@ def window(txn: Transaction, room_id: str, user: UserID) -> Window:
     if room is not None and member is not None:
         if member.membership == "join":
             return Window(room_id, None, member)
-        stands = visibility.standing(txn, room_id, user)
-        if stands.left_at is not None and not member.forgotten:
-            last = events.by_number(txn, [member.num])[member.num]
+        last = visibility.last_left(txn, room_id, user)
+        if last is not None and last.order is not None and not member.forgotten:
             return Window(room_id, last.state_after, member)
     if room is not None and not room.departed and visibility.world_readable(txn, room):
         return Window(room_id, None, member)

@@ -100,13 +100,18 @@ def standing(txn: Transaction, room_id: str, user: UserID) -> Standing:
         return Standing(False, None)
     if member.membership == "join":
         return Standing(True, None)
-    if txn.value(
-        "SELECT 1 FROM membership_changes WHERE user_id = :user AND room_id = :room AND membership = 'join' LIMIT 1",
-        user=user, room=room_id,
-    ) is None:  # fmt: skip
-        return Standing(False, None)
-    last = events.by_number(txn, [member.num]).get(member.num)
+    last = last_left(txn, room_id, user)
     return Standing(False, last.order if last is not None else None)
+
+
+def last_left(txn: Transaction, room_id: str, user: UserID) -> Stored | None:
+    """The event with which a user who was joined last ceased to be: no invite, knock or ban that came later."""
+    num = txn.value(
+        "SELECT num FROM membership_changes WHERE user_id = :user AND room_id = :room AND previous = 'join' AND membership <> 'join'"
+        " ORDER BY position DESC LIMIT 1",
+        user=user, room=room_id,
+    )  # fmt: skip
+    return None if num is None else events.by_number(txn, [num]).get(num)
 
 
 def shown_to_user(txn: Transaction, user: UserID, batch: Sequence[Stored]) -> list[Stored]:

@@ -73,7 +73,9 @@ class RoomState:
     def _members(self, txn: Transaction, room_id: RoomID, query: Members, viewer: Viewer) -> list[bytes]:
         view = reading.window(txn, room_id, viewer.user_id)
         if query.at is not None:
-            root = visibility.state_at(txn, room_id, places.moment(txn, room_id, query.at))
+            moment = places.moment(txn, room_id, query.at)
+            left = visibility.standing(txn, room_id, viewer.user_id).left_at if view.root is not None else None
+            root = visibility.state_at(txn, room_id, moment if left is None else min(moment, left))
             view = reading.Window(room_id, root or view.root, view.member)
         wanted = [stored for stored in reading.memberships(txn, view) if _asked_for(stored, query)]
         return presenting.present(txn, viewer, wanted)
