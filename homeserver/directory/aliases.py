@@ -17,6 +17,7 @@ from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 
 MOST_SERVERS = 50
+MOST_NEW = 20
 
 
 class BadAlias(Refused):
@@ -121,7 +122,11 @@ class Aliases:
         known = state.current_event(txn, room_id, "m.room.canonical_alias")
         before = known.event.content if known is not None else {}
         listed = before.get("alt_aliases")
-        return [one for one in wanted if one != before.get("alias") and one not in (listed if isinstance(listed, list) else [])]
+        known_before = [before.get("alias"), *(listed if isinstance(listed, list) else [])]
+        new = [one for one in dict.fromkeys(wanted) if one not in known_before]
+        if len(new) > MOST_NEW:
+            raise InvalidParam(f"At most {MOST_NEW} aliases can be added at once: each must be looked up")
+        return new
 
     async def of_room(self, room_id: RoomID, user: UserID) -> Sequence[RoomAlias]:
         """The local aliases of a room that the user may read."""

@@ -123,6 +123,11 @@ class Inbox:
             await take(origin, content)
         except (Refused, Malformed) as error:
             log.info("%s of %s was refused: %s", kind, origin, error)
+        except DatabaseError:
+            raise
+        except Exception:
+            # Whatever is wrong with it, or with us: the sender would repeat the transaction for ever, and nothing else would come.
+            log.exception("%s of %s could not be taken in", kind, origin)
 
     # --- the rooms ---------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ class Receipts:
     def _receive(self, txn: Transaction, origin: ServerName, found: list[Receipt]) -> None:
         admitted = {room: self.admits(txn, room, origin) for room in {one.room_id for one in found}}
         for one in found:
-            if admitted[one.room_id] and members.is_joined(txn, one.room_id, one.user_id):
+            if admitted[one.room_id] and members.is_joined(txn, one.room_id, one.user_id) and _is_thread(txn, one):
                 order = receipts.place(txn, one.room_id, one.event_id)
                 receipts.put(txn, Receipt(one.room_id, one.user_id, one.type, one.thread, one.event_id, order, one.ts))
 
@@ -110,6 +110,11 @@ def _place(txn: Transaction, marker: Marker) -> tuple[int, int]:
     if not fits:
         raise InvalidParam("event_id is not related to the given thread_id")
     return stored.order
+
+
+def _is_thread(txn: Transaction, one: Receipt) -> bool:
+    """Whether there is such a thread: else a server could fill a room with receipts for what it makes up."""
+    return one.thread in (ROOM, MAIN) or bool(events.numbers(txn, one.room_id, [one.thread]))
 
 
 def _mark_fully_read(txn: Transaction, marker: Marker) -> None:
