@@ -23,7 +23,7 @@ from tests.storage.notes import Loop
 
 OPERATORS = pages.text(ROOT / "docs" / "operators.md")
 EVERYTHING = "\n".join(pages.text(page) for page in PAGES)
-SNIPPET = re.compile(r"`(\w+: (?:\{.*?\}|\[.*?\]|[\w.]+))`")
+SNIPPET = re.compile(r"`(\w+: (?:\{[^`]*\}|\[[^`]*\]|[\w.]+))`")
 COMMAND = re.compile(r"^    (?:\S*/)?homeserver ((?:init|run|start|check-config|token|user|reference|version)\b[^#\n&]*)", re.M)
 
 
