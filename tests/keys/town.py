@@ -196,9 +196,8 @@ class House:
         if not known and not local and not copying:
             return
         if not known:
-            txn.run(
-                "INSERT INTO rooms VALUES (:room, '12', '@c:x', 1, :none, :none, 1, 0, 0, NULL, 0, 0, 0, 0, 0, 1, 0)", room=event.room_id, none=b"[]"
-            )
+            row = "INSERT INTO rooms VALUES (:room, '12', '@c:x', 1, :none, :none, 1, 0, 0, NULL, 0, 0, 0, 0, 0, 1, 0)"
+            txn.run(row, room=event.room_id, none=b"[]")
         stored = Stored(event, txn.number(), Status.ACCEPTED, None, txn.position(), None, None, None, None, None)
         assert stored.position is not None
         before = members.set_member(txn, stored, stored.position, local=local)
