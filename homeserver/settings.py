@@ -184,8 +184,6 @@ class Federation:
     """Addresses or networks never to be connected to, beside private ones."""
     trusted_notaries: tuple[str, ...] = ("matrix.org",)
     """Servers asked for the keys of servers that do not answer."""
-    timeout: Duration = Duration.parse("60s")
-    """Longest wait for an answer."""
     max_retry_delay: Duration = Duration.parse("6h")
     """The longest pause between two attempts to reach a server that is down."""
     share_device_names: bool = False
@@ -220,10 +218,6 @@ class Rooms:
 
     default_version: str = "12"
     """Version of new rooms."""
-    invite_expiry: Duration | None = None
-    """An invite nobody answers is gone after this time; nothing: never."""
-    knock_expiry: Duration | None = None
-    """A knock nobody answers is gone after this time; nothing: never."""
     delayed_event_max: Duration = Duration.parse("1d")
     """The longest delay of a delayed event."""
 

@@ -35,7 +35,7 @@ listeners:
   - {port: 443, host: "::", tls_certificate: c.pem, tls_key: /k.pem, resources: [client]}
 rate_limits: {enabled: off, rates: {login: "0.5, 3"}}
 media: {max_upload: 2G, url_previews: true}
-rooms: {invite_expiry: 14d, default_version: 10}
+rooms: {delayed_event_max: 14d, default_version: 10}
 email: {host: mail, sender: a@b, password: hidden}
 federation: {allowed_servers: [a, b]}
 """
@@ -43,7 +43,7 @@ federation: {allowed_servers: [a, b]}
     assert settings.data_dir == Path("/etc/hs/data") and settings.signing_key_file == Path("/etc/hs/data/signing.key")
     assert [one.scheme for one in settings.listeners] == ["http", "https"] and settings.listeners[1].tls_key == Path("/k.pem")
     assert settings.rate_limits.all_rates["login"] == Rate(0.5, 3) and not settings.rate_limits.enabled
-    assert settings.media.max_upload == 2 * 1024**3 and settings.rooms.invite_expiry == 14 * 86_400_000
+    assert settings.media.max_upload == 2 * 1024**3 and settings.rooms.delayed_event_max == 14 * 86_400_000
     assert settings.rooms.default_version == "10" and settings.federation.allowed_servers == ("a", "b")
     assert settings.email and settings.email.password and settings.email.password.reveal() == "hidden"
 
@@ -64,7 +64,7 @@ federation: {allowed_servers: [a, b]}
         ("server_name: a\npresence: {enabled: maybe}", "line 2: presence.enabled: expected true or false, got 'maybe'"),
         ("server_name: a\nworkers: 2", "line 2: workers: several processes need PostgreSQL"),
         ("server_name: a\nrate_limits: {rates: {logins: '1, 1'}}", "line 2: rate_limits.rates: there is no rate logins"),
-        ("server_name: a\nrooms: {invite_expiry: soon}", "line 2: rooms.invite_expiry: expected a duration such as 30s"),
+        ("server_name: a\nrooms: {delayed_event_max: soon}", "line 2: rooms.delayed_event_max: expected a duration such as 30s"),
         ("server_name: a\n  x: [", "is not YAML"),
         ("- a", "line 1: expected keys and values"),
     ],

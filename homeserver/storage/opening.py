@@ -22,8 +22,7 @@ from homeserver.storage.wakeups import Wakeups
 from homeserver.storage.writer import Writer
 
 MEMORY = 128 << 20
-READERS = 3
-POOL = 5  # connections that read, on PostgreSQL
+READERS = 4
 # How long one thread may keep the others from running, in seconds.  A statement lets go of the interpreter more than once, and
 # waits this long to have it back while the reactor is busy.  (Measured: 5 acts, busy reactor: 244 ms with Python's 5 ms, 16 ms so.)
 SWITCH = 0.0002
@@ -40,11 +39,11 @@ def open_database(where: str, reactor: Any, *, memory: int = MEMORY, readers: in
         migrate(SQLite(connection), load(directory()))
         return inline(SQLite(connection, shared=True), Stream(), reactor, memory=memory)
     if is_postgres(where):
-        return open_postgres(where, reactor, memory=memory)
+        return open_postgres(where, reactor, memory=memory, readers=readers)
     return _file(where, reactor, memory, readers)
 
 
-def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int = POOL) -> Database:
+def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int = READERS) -> Database:
     """Open and migrate a PostgreSQL database, which other processes may use, too."""
     link = Postgres(dsn)
     _migrate(link)
