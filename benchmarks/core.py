@@ -127,6 +127,9 @@ async def rooms(bench: Bench, network: Network) -> None:
     await bench.asked("send", alice, 100, lambda n: alice.put(said(room, f"s{n}"), HELLO))
     await bench.asked("send, and a /sync that gets it", alice, 100, follow)
     since.update(good(await bob.get("/sync")))
+    for number in range(100):
+        good(await alice.put(said(room, f"m{number}"), HELLO))
+    since.update(good(await bob.get("/sync")))
     await bench.asked("/sync without news", bob, 100, lambda n: bob.get("/sync", since=since["next_batch"]))
     await bench.asked("/messages, 100 events", bob, 10, lambda n: bob.get(f"/rooms/{room}/messages", dir="b", limit="100"))
     await bench.asked("/members, 200", bob, 5, lambda n: bob.get(f"/rooms/{room}/members"))

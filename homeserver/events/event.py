@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import orjson
 
 from homeserver.events import canonical
 from homeserver.events.errors import Malformed, TooBig
@@ -26,6 +27,17 @@ _BODY = frozenset({"content", "origin_server_ts", "sender", "type", "state_key"}
 _BODY_WITH_REDACTS = _BODY | {"redacts"}
 _UNSTORED = frozenset({"unsigned"})
 _INT64 = range(-(2**63), 2**63)
+
+
+class _Links(msgspec.Struct, gc=False):
+    """What is looked at of a stored envelope."""
+
+    depth: int
+    prev_events: list[Any]
+    auth_events: list[Any]
+
+
+_LINKS = msgspec.json.Decoder(_Links)
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -149,9 +161,9 @@ def read(version: RoomVersion, data: Mapping[str, Any], room_id: RoomID | None =
 
 def stored(version: RoomVersion, event_id: EventID, room_id: RoomID, body: bytes, envelope: bytes) -> Event:
     """The event of two byte strings that were once split off a read one.  Trusted: for the database only."""
-    strict = version.strict_json
-    seen = canonical.decode(body, strict=strict)
-    rest = canonical.decode(envelope, strict=strict)
+    # What was strict when it came in has nothing in it that needs a second look.
+    seen = orjson.loads(body) if version.strict_json else canonical.decode(body, strict=False)
+    rest = _LINKS.decode(envelope)
     return Event(
         version,
         event_id,
@@ -160,10 +172,10 @@ def stored(version: RoomVersion, event_id: EventID, room_id: RoomID, body: bytes
         UserID(seen["sender"]),
         seen.get("state_key"),
         seen["content"],
-        rest["depth"],
+        rest.depth,
         seen["origin_server_ts"],
-        _ids(version, rest["prev_events"]),
-        _ids(version, rest["auth_events"]),
+        _ids(version, rest.prev_events),
+        _ids(version, rest.auth_events),
         body,
         envelope,
     )
@@ -274,4 +286,4 @@ def _references(version: RoomVersion, data: Mapping[str, Any], key: str, limit: 
 
 
 def _ids(version: RoomVersion, entries: list[Any]) -> tuple[EventID, ...]:
-    return tuple([EventID(entry if version.hashed_ids else entry[0]) for entry in entries])
+    return tuple(map(EventID, entries if version.hashed_ids else [entry[0] for entry in entries]))

@@ -49,11 +49,11 @@ def get(root: Root, key: Key, load: Load) -> int | None:
         return None
     wanted, node, level = digest(key), load(root), 0
     while node[0] == _BRANCH:
-        child = _children(node).get(_nibble(wanted, level))
+        child = _child(node, _nibble(wanted, level))
         if child is None:
             return None
         node, level = load(child), level + 1
-    return _entries(node).get(wanted)
+    return _entry(node, wanted)
 
 
 def find(root: Root, keys: Iterable[Key], load: Load) -> dict[Key, int]:
@@ -197,6 +197,14 @@ def _entries(leaf: bytes) -> dict[bytes, int]:
     return dict(_ENTRY.iter_unpack(memoryview(leaf)[1:]))
 
 
+def _entry(leaf: bytes, wanted: bytes) -> int | None:
+    """The number under a digest, without reading the other entries."""
+    at = leaf.find(wanted, 1)
+    while at > 0 and (at - 1) % _ENTRY.size:
+        at = leaf.find(wanted, at + 1)
+    return None if at < 0 else int.from_bytes(leaf[at + 16 : at + 24])
+
+
 def _branch(count: int, below: Mapping[int, bytes]) -> bytes:
     there = sorted(nibble for nibble, child in below.items() if child != EMPTY)
     bits = sum(1 << nibble for nibble in there)
@@ -208,6 +216,15 @@ def _children(branch: bytes) -> dict[int, bytes]:
     there = [nibble for nibble in range(_FANOUT) if bits >> nibble & 1]
     start = _HEAD.size
     return {nibble: branch[start + 16 * i : start + 16 * i + 16] for i, nibble in enumerate(there)}
+
+
+def _child(branch: bytes, nibble: int) -> bytes | None:
+    """One child, without reading the others."""
+    bits: int = _HEAD.unpack_from(branch)[2]
+    if not bits >> nibble & 1:
+        return None
+    start = _HEAD.size + 16 * (bits & (1 << nibble) - 1).bit_count()
+    return branch[start : start + 16]
 
 
 def _pairs(node: bytes, load: Load) -> Iterator[tuple[bytes, int]]:

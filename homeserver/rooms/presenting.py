@@ -31,10 +31,12 @@ def present(
     relations: Mapping[str, dict[str, Any]] | None = None,
     room_id: bool = True,
     known: Mapping[bytes, str] | None = None,
+    aged: bool = True,
 ) -> list[bytes]:
     """The events in client format, each with its `unsigned`; `relations` are bundled aggregations by event id.
 
-    `known` are memberships of the viewer by state root; given that, no others are looked up.
+    `known` are memberships of the viewer by state root; given that, no others are looked up: of state, which was written at many
+    different times, it would be expensive to say.
 
     spec: client-server-api#room-event-format, MSC4115 for `membership`
     """
@@ -47,7 +49,7 @@ def present(
     memberships: dict[bytes, str] = {}
     shown = []
     for stored in batch:
-        unsigned: dict[str, Any] = {"age": max(0, viewer.now - stored.event.origin_server_ts)}
+        unsigned: dict[str, Any] = {"age": max(0, viewer.now - stored.event.origin_server_ts)} if aged else {}
         if known is None:
             membership = _membership(txn, viewer.user_id, stored, memberships)
         else:
@@ -69,6 +71,12 @@ def present(
             unsigned["m.relations"] = relations[stored.event.event_id]
         shown.append(serving.client_bytes(stored.event, unsigned, room_id=room_id))
     return shown
+
+
+def shared(txn: Transaction, batch: Sequence[Stored]) -> list[bytes]:
+    """The events in client format, with what is true for every viewer and at any time: no age, no membership, no transaction."""
+    nobody = Viewer(UserID(""), None, 0)
+    return present(txn, nobody, batch, known={}, aged=False)
 
 
 def ordinary(viewer: Viewer, stored: Stored) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from homeserver.events import event as events
 from homeserver.events.event import Event
+from homeserver.events.versions import RoomVersion
 from homeserver.storage import rooms
 from homeserver.storage.transactions import Transaction
 
@@ -22,6 +23,7 @@ class Status(IntEnum):
 
 
 Order = tuple[int, int]
+_STATUS = {int(status): status for status in Status}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,31 @@ def place(txn: Transaction, stored: Stored, destinations: bytes | None = None) -
     )
 
 
-def _read(txn: Transaction, row: tuple[Any, ...]) -> Stored:
-    num, room_id, event_id, status, major, minor, position, before, after, notable, redacted_by, replaces, body, envelope = row
-    version = rooms.version(txn, room_id)
-    assert version is not None, room_id
-    return Stored(
-        events.stored(version, event_id, room_id, bytes(body), bytes(envelope)),
-        num,
-        Status(status),
-        None if major is None else (major, minor),
-        position,
-        None if before is None else bytes(before),
-        None if after is None else bytes(after),
-        notable,
-        redacted_by,
-        replaces,
-    )
+def _read(txn: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Stored]:
+    """The events of rows."""
+    versions: dict[str, RoomVersion] = {}
+    found = []
+    for num, room_id, event_id, status, major, minor, position, before, after, notable, redacted_by, replaces, body, envelope in rows:
+        version = versions.get(room_id)
+        if version is None:
+            known = rooms.version(txn, room_id)
+            assert known is not None, room_id
+            version = versions[room_id] = known
+        found.append(
+            Stored(
+                events.stored(version, event_id, room_id, bytes(body), bytes(envelope)),
+                num,
+                _STATUS[status],
+                None if major is None else (major, minor),
+                position,
+                None if before is None else bytes(before),
+                None if after is None else bytes(after),
+                notable,
+                redacted_by,
+                replaces,
+            )
+        )
+    return found
 
 
 def find(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, Stored]:
@@ -128,7 +139,7 @@ def find(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, Stored
         room=room_id,
         ids=list(ids),
     )
-    return {row[2]: _read(txn, row) for row in rows}
+    return {stored.event.event_id: stored for stored in _read(txn, rows)}
 
 
 def get(txn: Transaction, room_id: str, event_id: str) -> Stored | None:
@@ -154,7 +165,7 @@ def by_number(txn: Transaction, nums: Iterable[int]) -> dict[int, Stored]:
         " body, envelope FROM events WHERE num IN :nums",
         nums=list(nums),
     )
-    return {row[0]: _read(txn, row) for row in rows}
+    return {stored.num: stored for stored in _read(txn, rows)}
 
 
 def rules_view(txn: Transaction, nums: Iterable[int]) -> dict[int, Event]:
@@ -201,7 +212,7 @@ def timeline(txn: Transaction, room_id: str, *, after: Order | None, before: Ord
             " AND (major, minor) < (:high_major, :high_minor) AND status IN (1, 2) ORDER BY major, minor LIMIT :limit",
             room=room_id, low_major=low_major, low_minor=low_minor, high_major=high_major, high_minor=high_minor, limit=limit,
         )  # fmt: skip
-    return [_read(txn, row) for row in rows]
+    return _read(txn, rows)
 
 
 def arrived(txn: Transaction, room_id: str, low: int, high: int, limit: int) -> list[Stored]:
@@ -212,7 +223,7 @@ def arrived(txn: Transaction, room_id: str, low: int, high: int, limit: int) -> 
         " AND status IN (1, 2) ORDER BY major DESC, minor DESC LIMIT :limit",
         room=room_id, low=low, high=high, limit=limit,
     )  # fmt: skip
-    return [_read(txn, row) for row in reversed(rows)]
+    return _read(txn, reversed(rows))
 
 
 def place_at(txn: Transaction, room_id: str, low: int, high: int) -> Order | None:
@@ -241,7 +252,7 @@ def near_time(txn: Transaction, room_id: str, ts: int, *, forwards: bool, limit:
             " ORDER BY ts DESC, major DESC, minor DESC LIMIT :limit",
             room=room_id, ts=ts, limit=limit,
         )  # fmt: skip
-    return [_read(txn, row) for row in rows]
+    return _read(txn, rows)
 
 
 def citations(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, tuple[list[str], list[str]]]:

@@ -95,7 +95,7 @@ class Reading:
         if page.end is not None:
             answer["end"] = places.text(page.end)
         if wanted.lazy_load_members and page.events:
-            answer["state"] = _fragments(presenting.present(txn, viewer, _senders(txn, room_id, page)))
+            answer["state"] = _fragments(presenting.present(txn, viewer, _senders(txn, room_id, page), known={}))
         return _Shown(orjson.dumps(answer), list(page.gaps))
 
     @get("/_matrix/client/v3/rooms/{room_id}/context/{event_id}", guests=True)
@@ -127,7 +127,7 @@ class Reading:
             "event": _fragments(presenting.present(txn, viewer, [target], relations=about))[0],
             "events_before": _fragments(presenting.present(txn, viewer, before.events, relations=about)),
             "events_after": _fragments(presenting.present(txn, viewer, after.events, relations=about)),
-            "state": _fragments(presenting.present(txn, viewer, at_end)),
+            "state": _fragments(presenting.present(txn, viewer, at_end, known={})),
             "start": places.text(before.end or before.start),
             "end": places.text(after.end or place),
         }

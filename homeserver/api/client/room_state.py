@@ -1,5 +1,6 @@
 """Reading the state of rooms and their members.  spec: client-server-api#getting-events-for-a-room"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, reading, visibility
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import events, members
+from homeserver.storage import events, members, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
@@ -44,10 +45,11 @@ class RoomState:
     @get("/_matrix/client/v3/rooms/{room_id}/state", guests=True)
     async def state(self, caller: Caller, room_id: RoomID) -> bytes:
         """The whole state as events."""
-        return _array(await self.database.read(self._state, room_id, self._viewer(caller)))
+        return await self.database.read(self._state, room_id, caller.user_id)
 
-    def _state(self, txn: Transaction, room_id: RoomID, viewer: Viewer) -> list[bytes]:
-        return presenting.present(txn, viewer, reading.everything(txn, reading.window(txn, room_id, viewer.user_id)))
+    def _state(self, txn: Transaction, room_id: RoomID, user: UserID) -> bytes:
+        view = reading.window(txn, room_id, user)
+        return _remembered(txn, view, ("state",), lambda: _array(presenting.shared(txn, reading.everything(txn, view))))
 
     @get(
         "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/{state_key}",
@@ -67,18 +69,21 @@ class RoomState:
     @get("/_matrix/client/v3/rooms/{room_id}/members")
     async def members(self, caller: Caller, room_id: RoomID, query: Members) -> bytes:
         """The member events of the room, now or at a point of the stream."""
-        shown = await self.database.read(self._members, room_id, query, self._viewer(caller))
-        return b'{"chunk":' + _array(shown) + b"}"
+        return await self.database.read(self._members, room_id, query, caller.user_id)
 
-    def _members(self, txn: Transaction, room_id: RoomID, query: Members, viewer: Viewer) -> list[bytes]:
-        view = reading.window(txn, room_id, viewer.user_id)
+    def _members(self, txn: Transaction, room_id: RoomID, query: Members, user: UserID) -> bytes:
+        view = reading.window(txn, room_id, user)
         if query.at is not None:
             moment = places.moment(txn, room_id, query.at)
-            left = visibility.standing(txn, room_id, viewer.user_id).left_at if view.root is not None else None
+            left = visibility.standing(txn, room_id, user).left_at if view.root is not None else None
             root = visibility.state_at(txn, room_id, moment if left is None else min(moment, left))
             view = reading.Window(room_id, root or view.root, view.member)
-        wanted = [stored for stored in reading.memberships(txn, view) if _asked_for(stored, query)]
-        return presenting.present(txn, viewer, wanted)
+
+        def chunk() -> bytes:
+            wanted = [stored for stored in reading.memberships(txn, view) if _asked_for(stored, query)]
+            return b'{"chunk":' + _array(presenting.shared(txn, wanted)) + b"}"
+
+        return _remembered(txn, view, ("members", query.membership, query.not_membership), chunk)
 
     @get("/_matrix/client/v3/rooms/{room_id}/joined_members")
     async def joined_members(self, caller: Caller, room_id: RoomID) -> dict[str, Any]:
@@ -114,6 +119,18 @@ class RoomState:
 
     def _viewer(self, caller: Caller) -> Viewer:
         return Viewer(caller.user_id, caller.device_id, self.clock.now())
+
+
+def _remembered(txn: Transaction, view: reading.Window, what: tuple[str | None, ...], make: Callable[[], bytes]) -> bytes:
+    """What is made of a state, made once: a state never changes, but for redactions, which the room counts."""
+    room = rooms.get(txn, view.room_id)
+    assert room is not None
+    key = (what, room.room_id, view.root or room.state_root, room.removals)
+    found: bytes | None = txn.memory.get(key)
+    if found is None:
+        found = make()
+        txn.memory.put(key, found, len(found))
+    return found
 
 
 def _asked_for(stored: Stored, query: Members) -> bool:
