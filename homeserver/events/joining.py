@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.events import drafts, event, rules, signing
+from homeserver.events import canonical, drafts, event, rules, signing
 from homeserver.events.errors import Denied, Malformed
 from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import EventID, RoomID, UserID
@@ -38,8 +38,8 @@ def fill(
         ours[_VOUCHER] = UserID.parse(voucher)
     draft = drafts.Draft(MEMBER, user, {**ours, "membership": kind}, state_key=user)
     depth = template.get("depth")
-    if type(depth) is not int:
-        raise Malformed("The template has no depth")
+    if type(depth) is not int or not 0 <= depth <= canonical.MAX_INTEGER:
+        raise Malformed("The template has no depth that an event can have")
     prev, auth = _references(version, template, "prev_events"), _references(version, template, "auth_events")
     data = drafts.complete(version, draft, room_id, prev, auth, depth, now)
     event.read(version, {**data, "signatures": {}}, room_id)

@@ -202,10 +202,14 @@ class Gaps:
         wanted = sorted(ids)[:MOST_SINGLE]
         for at in range(0, len(wanted), ABREAST):
             some = wanted[at : at + ABREAST]
-            outcomes = await every([self._ask(place, lambda server, one=one: self.peers.event(server, one)) for one in some])  # type: ignore[misc]
+            outcomes = await every([self._one(place, event_id, others=len(wanted) <= ABREAST) for event_id in some])
             raws = [raw for outcome in outcomes if isinstance(outcome, list) for raw in outcome[:1]]
             found += [each for each in await self._read(place, raws) if each.event_id in some]
         return found
+
+    async def _one(self, place: _Place, event_id: str, *, others: bool) -> Raws:
+        """Who names very many events must have them (no `others`): it is not for all servers to look for what does not exist."""
+        return await self._ask(place, lambda server: self.peers.event(server, event_id), others=others)
 
     async def _read(self, place: _Place, raws: Raws) -> list[Event]:
         """The events in `raws` that are of this room, well-formed and signed; the others are passed over."""

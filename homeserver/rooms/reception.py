@@ -19,6 +19,8 @@ from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
+MOST_HEADS = 20  # ends of a room: as many as an event can follow; the cost of an event grows with them
+
 
 class MissingAuth(Exception):
     """Events that this one cites as its authority are not here: `ids`."""
@@ -124,7 +126,10 @@ class Reception:
             return Decision(event, status, root, room.heads, lambda after: room.state_root, None)
         followed = set(event.prev_events)
         others = tuple(head for head in room.heads if head.event_id not in followed)
-        heads = (*others, head_of(event))
+        heads = (*others, head_of(event))[-MOST_HEADS:]
+        if len(others) >= MOST_HEADS:
+            # A server may go on for ever without a look at what others say.  What older ends brought is in the current state.
+            return Decision(event, status, root, heads, lambda after: forks.merged(txn, room, {room.state_root, after}), None)
         if not others:
             return Decision(event, status, root, heads, lambda after: after, None)
         ends = events.by_number(txn, [head.num for head in others])
@@ -222,6 +227,8 @@ class Reception:
     def begin(self, txn: Transaction, beginning: Beginning) -> EventID:
         event = beginning.event
         room = rooms.lock(txn, event.room_id)
+        if room is not None and not _is_same(txn, room, beginning.create):
+            raise Denied("This is another room than the one that is known here under this ID")
         if room is not None and not room.departed:
             raise AlreadyIn(beginning)
         if room is None:
@@ -238,6 +245,12 @@ class Reception:
         self._note_gaps(txn, room, stored)
         rooms.store(txn, room)
         return stored.event.event_id
+
+
+def _is_same(txn: Transaction, room: Room, create: Event) -> bool:
+    """Whether a room that was left and one that is entered have the same version and the same first event."""
+    known = state.view(txn, room.state_root, [rules.CREATE]).get(rules.CREATE)
+    return room.version.id == create.version.id and (known is None or known.event_id == create.event_id)
 
 
 def _forks(room: Room, event: Event) -> bool:
