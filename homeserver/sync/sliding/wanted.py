@@ -55,7 +55,10 @@ class Wanted:
         kind, key = pair
         if kind == ANY:
             return False
-        return (kind, ANY) in other.pairs or (ANY, key) in other.pairs or (kind != MEMBER and (ANY, ANY) in other.pairs)
+        # (`*`, `*`) leaves memberships out, also for who wants all of them.
+        if (kind, ANY) in other.pairs or (key != ANY and (ANY, key) in other.pairs):
+            return True
+        return kind != MEMBER and (ANY, ANY) in other.pairs
 
     @property
     def types(self) -> set[str]:
