@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 PATIENCE = 20.0  # seconds for what another server has to tell us
 POLL = 500  # milliseconds a sync waits
-FILTER = '{"room": {"timeline": {"limit": 100}}}'
+FILTER = '{"room": {"timeline": {"limit": 1000}}}'
 
 _numbers = itertools.count()
 
@@ -73,6 +73,11 @@ class Person:
     receipts: dict[tuple[str, str], str] = field(default_factory=dict)
     """(room, user) -> the last event read."""
     presence: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The part before the colon."""
+        return self.user_id[1:].partition(":")[0]
 
     @property
     def server(self) -> str:
@@ -140,7 +145,7 @@ class Person:
         found: list[dict[str, Any]] = []
         start: str | None = None
         while True:
-            page = self.must("GET", f"/rooms/{room}/messages", dir="b", limit=30, **({"from": start} if start else {}))
+            page = self.must("GET", f"/rooms/{room}/messages", dir="b", limit=100, **({"from": start} if start else {}))
             found += page["chunk"]
             start = page.get("end")
             if start is None:

@@ -1,6 +1,5 @@
 """This server as a process: made, started, stopped, killed and started again.  Knows no Matrix beyond its name and its settings."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ SETTINGS = """
 registration: {{mode: open}}
 rate_limits: {{enabled: false}}
 passwords: {{hash_time: 1, hash_memory: 8K, min_length: 1}}
-federation: {{ca_file: {authority}, allow_private_addresses: true, trusted_notaries: [], max_retry_delay: 1s, timeout: 20s}}
+federation: {{ca_file: {authority}, allow_private_addresses: true, trusted_notaries: [], max_retry_delay: 1s}}
 listeners:
   - {{host: 127.0.0.1, port: {plain}}}
   - {{host: 127.0.0.1, port: {secure}, tls_certificate: certificate.pem, tls_key: key.pem}}
@@ -44,6 +43,8 @@ class Program:
     command: list[str]
     folder: Path
     log: Path
+    database: str
+    """The address of its database."""
     running: "subprocess.Popen[bytes] | None" = None
     output: Path = field(init=False)
 
@@ -79,7 +80,7 @@ class Program:
     def _end(self, how: signal.Signals) -> None:
         if self.running is not None:
             running, self.running = self.running, None
-            os.kill(running.pid, how)
+            running.send_signal(how)
             try:
                 running.wait(PATIENCE)
             except subprocess.TimeoutExpired:
@@ -115,7 +116,7 @@ def homeserver(folder: Path, authority: Authority, engine: str = "sqlite", more:
         further = [f"{key}: {value}" for key, value in (more or {}).items()]
         file.write_text("\n".join([*kept, said, *further]) + "\n")
         command = [sys.executable, "-m", "homeserver", "run", str(file)]
-        program = Program(name, f"http://127.0.0.1:{plain}", command, folder, folder / "log")
+        program = Program(name, f"http://127.0.0.1:{plain}", command, folder, folder / "log", address)
         try:
             program.start()
             yield program

@@ -66,7 +66,7 @@ def synapse(folder: Path, authority: Authority) -> Iterator[Program]:
     command = [str(python), "-m", "synapse.app.homeserver", "-c", str(file)]
     made = subprocess.run([*command, "--generate-keys"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert made.returncode == 0, made.stderr
-    program = Program(name, f"http://127.0.0.1:{plain}", command, folder, folder / "log")
+    program = Program(name, f"http://127.0.0.1:{plain}", command, folder, folder / "log", str(folder / "synapse.db"))
     try:
         program.start()
         yield program

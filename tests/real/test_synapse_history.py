@@ -53,10 +53,9 @@ def test_redaction(sides: Sides, version: str) -> None:
             assert read["content"] == {} and read["unsigned"]["redacted_because"]["event_id"] == redaction
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_said_while_the_other_server_was_stopped(sides: Sides, version: str) -> None:
+def test_said_while_the_other_server_was_stopped(sides: Sides) -> None:
     alice, bob = sides.people()
-    room = sides.meet(alice, bob, room_version=version)
+    room = sides.meet(alice, bob)
     with sides.guest.stopped():
         said = alice.says(room, "are you there?")
     bob.awaits_event(room, said)
