@@ -15,6 +15,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_DEPTH = 200
 MAX_QUERY_FIELDS = 1000
+INT64 = range(-(2**63), 2**63)
+OUT_OF_RANGE = "An integer is out of range"
 _OPENERS = (b"{", b"[")
 _MISSING = "Object missing required field"
 
@@ -72,7 +74,18 @@ def shaped(value: Any, kind: type[T] | Any) -> T:
         shape: T = msgspec.convert(value, kind, dec_hook=_parse_custom)
     except msgspec.ValidationError as error:
         raise BadJSON(_sentence(error)) from None
+    if not _in_range(shape):
+        raise BadJSON(OUT_OF_RANGE)
     return shape
+
+
+def _in_range(value: Any) -> bool:
+    """Whether the integers in a struct are ones that a database can hold; what is of no fixed shape is for others to check."""
+    if type(value) is int:
+        return value in INT64
+    if isinstance(value, msgspec.Struct):
+        return all(_in_range(getattr(value, name)) for name in value.__struct_fields__)
+    return all(map(_in_range, value)) if isinstance(value, list | tuple) else True
 
 
 def _sentence(error: Exception) -> str:
@@ -126,6 +139,8 @@ def query_reader(kind: type[S]) -> Callable[[str], S]:
             if sentence.startswith(_MISSING):
                 raise MissingParam(sentence.replace(_MISSING, "Missing parameter")) from None
             raise InvalidParam(sentence) from None
+        if not _in_range(result):
+            raise InvalidParam(OUT_OF_RANGE)
         return result
 
     return read

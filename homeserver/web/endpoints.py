@@ -141,12 +141,19 @@ def _parser(kind: Any, where: str) -> Parse | None:
     if kind is str:
         return None
     if kind is int:
-        return int
+        return _integer
     parse = getattr(kind, "parse", None)
     if not callable(parse):
         raise BadEndpoint(f"{where}: {kind} is neither str, int nor a type with parse()")
     checked: Parse = parse
     return checked
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if value not in coding.INT64:
+        raise ValueError(coding.OUT_OF_RANGE)
+    return value
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:

@@ -51,11 +51,15 @@ class Writes:
     """The tables that a connection has written to since the last look, as far as that was not undone."""
 
     def __init__(self, connection: Any) -> None:
+        self._connection, self._before = connection, 0
         self._pending: list[str] = []
         self._committed: set[str] = set()
         connection.set_trace_callback(self._see)
 
     def _see(self, sql: str) -> None:
+        if self._pending and self._pending[-1] and self._connection.total_changes == self._before:
+            self._pending.pop()  # the statement found nothing to change
+        self._before = self._connection.total_changes
         if sql == "COMMIT":
             self._committed.update(self._pending)
             self._pending.clear()
