@@ -124,7 +124,7 @@ class Reception:
         """What the room becomes by an event that stands somewhere in its graph."""
         if status != Status.ACCEPTED or event.event_id in events.cited_as_missing(txn, room.room_id, [event.event_id]):
             return Decision(event, status, root, room.heads, lambda after: room.state_root, None)
-        followed = set(event.prev_events)
+        followed = self._followed(txn, event)
         others = tuple(head for head in room.heads if head.event_id not in followed)
         heads = (*others, head_of(event))[-MOST_HEADS:]
         if len(others) >= MOST_HEADS:
@@ -138,6 +138,19 @@ class Reception:
             now = forks.merged(txn, room, {*roots, root})
             return Decision(event, status, root, heads, lambda after: now, None)
         return Decision(event, status, root, heads, lambda after: forks.merged(txn, room, {*roots, after}), None)
+
+    def _followed(self, txn: Transaction, event: Event) -> set[str]:
+        """The events that `event` comes right after, through those that were not shown: an end behind one of these is none."""
+        followed: set[str] = set()
+        ahead: set[str] = set(event.prev_events)
+        while ahead:
+            followed |= ahead
+            known = events.numbers(txn, event.room_id, ahead)
+            hidden = [one for one, (_, status) in known.items() if status in (Status.SOFT_FAILED, Status.REJECTED)]
+            found = events.find(txn, event.room_id, hidden) if hidden else {}
+            cited: set[str] = {before for one in found.values() for before in one.event.prev_events}
+            ahead = cited - followed
+        return followed
 
     def _unauthorised(self, txn: Transaction, event: Event) -> str | None:
         """Why the events that it cites do not allow the event; None if they do."""
