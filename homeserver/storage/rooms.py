@@ -156,6 +156,12 @@ def version(txn: Transaction, room_id: str) -> RoomVersion | None:
     return versions.get(known)
 
 
+def remember_versions(txn: Transaction, known: Iterable[Room]) -> None:
+    """Events of these rooms are about to be read: their versions need not be looked up one by one."""
+    for room in known:
+        txn.memory.put(("version", room.room_id), room.version.id, 150)
+
+
 def known(txn: Transaction, room_ids: Iterable[str]) -> set[str]:
     """Those of `room_ids` that this server has, or had, somebody in."""
     return {room for (room,) in txn.all("SELECT room_id FROM rooms WHERE room_id IN :rooms", rooms=list(room_ids))}

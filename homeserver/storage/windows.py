@@ -148,6 +148,11 @@ def state_of_types(txn: Transaction, rooms: Iterable[str], types: Iterable[str])
     )  # fmt: skip
 
 
+def state_of(txn: Transaction, rooms: Iterable[str]) -> State:
+    """The current state of rooms, as event numbers."""
+    return _by_room(txn.all("SELECT room_id, type, state_key, num FROM current_state WHERE room_id IN :rooms", rooms=list(rooms)))
+
+
 def state_at_keys(txn: Transaction, keys: Iterable[tuple[str, str, str]]) -> State:
     """The current state of rooms, as event numbers: what is at these (room, type, state key)."""
     rows = txn.all("SELECT room_id, type, state_key, num FROM current_state WHERE (room_id, type, state_key) IN :keys", keys=list(keys))

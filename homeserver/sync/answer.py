@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from homeserver.push.counting import Count, RoomCounts
-from homeserver.sync.changes import Changes, RoomChanges
 from homeserver.sync.selection import Selection, passes
+from homeserver.sync.telling import Changes, RoomChanges
 
 NO_COUNTS = RoomCounts(Count(), {})
 

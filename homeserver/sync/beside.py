@@ -14,8 +14,8 @@ from homeserver.storage import one_time_keys, to_device
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.answer import Beside
-from homeserver.sync.changes import Changes, Question
 from homeserver.sync.selection import Selection, passes, wants_room
+from homeserver.sync.telling import Changes, Question
 from homeserver.sync.token import SyncToken
 
 

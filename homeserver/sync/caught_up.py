@@ -16,8 +16,8 @@ from homeserver.storage.events import Stored
 from homeserver.storage.positions import Token
 from homeserver.sync.answer import Beside
 from homeserver.sync.beside import Sources
-from homeserver.sync.changes import Changes, Question, RoomChanges
 from homeserver.sync.selection import Selection, wants_room
+from homeserver.sync.telling import Changes, Question, RoomChanges
 from homeserver.sync.token import SyncToken
 
 MOST_INTRODUCED = 1000

@@ -1,7 +1,7 @@
 """What changed for one device since its token: read in one transaction, as plain data.  Knows no JSON."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,75 +10,18 @@ from homeserver.events.identifiers import UserID
 from homeserver.push import editing
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
-from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.stripped import stripped_state
 from homeserver.storage import account_data, events, members, rooms, state
 from homeserver.storage.events import Stored
 from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import room as parts
+from homeserver.sync import whole
 from homeserver.sync.room import Span
 from homeserver.sync.selection import Selection, wants_room
+from homeserver.sync.telling import Changes, Offered, Question, RoomChanges, Summary
 
 HEROES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How many are in a room, and whom to name it after.  spec: RoomSummary"""
-
-    heroes: Sequence[str] | None
-    joined: int
-    invited: int
-
-
-@dataclass(frozen=True, slots=True)
-class RoomChanges:
-    """A room that the user is in, or was."""
-
-    room_id: str
-    timeline: Sequence[bytes]
-    limited: bool
-    prev_batch: str
-    state: Sequence[bytes]
-    after: bool
-    """Whether `state` is that after the timeline, not that before it."""
-    summary: Summary | None
-    account_data: Sequence[tuple[str, bytes]]
-    whole: bool
-    """The client knows nothing of the room yet."""
-    introduced: frozenset[str] = frozenset()
-    """Senders whose memberships come along, where members are loaded lazily."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """A room that the user was invited to, or knocks at."""
-
-    room_id: str
-    events: Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Everything that comes from the rooms and the account."""
-
-    upto: Token
-    joined: Sequence[RoomChanges] = ()
-    left: Sequence[RoomChanges] = ()
-    invited: Sequence[Offered] = ()
-    knocked: Sequence[Offered] = ()
-    account_data: Sequence[tuple[str, bytes]] = ()
-    in_rooms: frozenset[str] = field(default_factory=frozenset)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Who asks, since when, and what they want to see."""
-
-    viewer: Viewer
-    since: Token | None
-    selection: Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +33,11 @@ class _Move:
     num: int
     interrupted: bool
 
+    @property
+    def fresh(self) -> bool:
+        """Whether a client that followed the user knows nothing of the room as it is now."""
+        return self.began != "join" or self.interrupted
+
 
 def read(txn: Transaction, question: Question, upto: Token) -> Changes:
     """What happened after `question.since` up to `upto`; everything, where there is no token."""
@@ -98,12 +46,15 @@ def read(txn: Transaction, question: Question, upto: Token) -> Changes:
     moves = _moves(txn, user, since, upto) if since is not None else {}
     joined = members.joined_rooms(txn, user)
     touched = set(joined) if since is None else _touched(txn, joined, since, upto) | data.keys()
+    fresh = {room for room in joined if since is None or ((move := moves.get(room)) is not None and move.fresh)}
+    told = whole.tell(txn, question, upto, [room for room in joined if room in fresh and _wanted(question, room)])
     changed = []
     for room_id in joined:
-        move = moves.get(room_id)
-        fresh = since is None or (move is not None and (move.began != "join" or move.interrupted))
-        if (fresh or room_id in touched or question.selection.full_state) and _wanted(question, room_id):
-            changed.append(_joined(txn, question, Span(room_id, None if fresh else since, upto), data.get(room_id, [])))
+        if room_id in told:
+            changed.append(told[room_id])
+        elif (room_id in fresh or room_id in touched or question.selection.full_state) and _wanted(question, room_id):
+            span = Span(room_id, None if room_id in fresh else since, upto)
+            changed.append(of_room(txn, question, span, data.get(room_id, [])))
     others = _others(txn, user, since, moves, question)
     return Changes(
         upto,
@@ -170,7 +121,8 @@ def _others(
     return [(one.room_id, one.membership, one.num) for one in found if not one.forgotten and _wanted(question, one.room_id)]
 
 
-def _joined(txn: Transaction, question: Question, span: Span, data: list[tuple[str, bytes]]) -> RoomChanges:
+def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[str, bytes]]) -> RoomChanges:
+    """What is told of one room that the user is joined to; `data` is what changed of their account data there."""
     viewer, selection = question.viewer, question.selection
     room = rooms.get(txn, span.room_id)
     assert room is not None

@@ -16,8 +16,8 @@ from homeserver.sync import answer, changes
 from homeserver.sync.answer import Beside
 from homeserver.sync.beside import Sources
 from homeserver.sync.caught_up import CaughtUp, Told
-from homeserver.sync.changes import Changes, Question
 from homeserver.sync.selection import Selection
+from homeserver.sync.telling import Changes, Question
 from homeserver.sync.token import SyncToken
 
 MAX_WAIT = 30 * 60.0
