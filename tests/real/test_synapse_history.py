@@ -113,3 +113,32 @@ def test_both_speak_while_they_cannot_reach_each_other(sides: Sides) -> None:
     assert set(messages(alice, room)) == set(messages(bob, room)) == {*mine, *yours[:-1], last}
     for one in (alice, bob):
         assert one.must("GET", f"/rooms/{room}/state/m.room.member/{bob.user_id}")["displayname"] == "Lonely Bob"
+
+
+@pytest.mark.parametrize("version", ["11", "12"])  # which resolve differently
+def test_both_change_the_room_while_they_cannot_reach_each_other(sides: Sides, version: str) -> None:
+    alice, bob = sides.people()
+    carol, dave = sides.guest_person(), sides.host_person()
+    room = sides.meet(alice, bob, room_version=version, power_level_content_override={"users_default": 50, "invite": 50})
+    for one in (carol, dave):
+        one.joins(room, alice.server)
+        alice.awaits_member(room, one.user_id, "join")
+        bob.awaits_member(room, one.user_id, "join")
+    with sides.guest.stopped():
+        alice.sets(room, "m.room.topic", {"topic": "Alice's"})
+        levels = alice.must("GET", f"/rooms/{room}/state/m.room.power_levels/")
+        alice.sets(room, "m.room.power_levels", levels | {"users_default": 0})  # from here on Bob may do nothing
+        last = alice.sets(room, "org.example.a", {"by": "Alice"})
+        sides.host.stop()
+    bob.sets(room, "m.room.topic", {"topic": "Bob's"})
+    bob.sets(room, "m.room.name", {"name": "Bob's"})
+    carol.leaves(room)
+    sides.host.start()
+    bob.awaits_event(room, last)
+    alice.awaits_member(room, carol.user_id, "leave")
+    end = alice.says(room, "together")
+    bob.awaits_event(room, end)
+    states = [{(e["type"], e["state_key"]): e["event_id"] for e in one.must("GET", f"/rooms/{room}/state")} for one in (alice, bob)]
+    assert states[0] == states[1]
+    assert alice.must("GET", f"/rooms/{room}/state/m.room.topic/")["topic"] == "Alice's"
+    assert ("m.room.name", "") not in states[0] and alice.members(room)[carol.user_id] == "leave"
