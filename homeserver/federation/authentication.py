@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.errors import Refused
-from homeserver.events import canonical
+from homeserver.errors import NotJSON, Refused
+from homeserver.events import canonical, signing
 from homeserver.events.errors import BadSignature, Malformed
 from homeserver.events.identifiers import ServerName
 from homeserver.events.server_acl import ServerGlobs
@@ -123,9 +123,11 @@ class Authentication:
         origin = credentials[0].origin
         if not self.admission.permits(origin):
             raise Refused(403, "M_FORBIDDEN", "This server does not talk to yours")
+        # First the keys, which only servers have: to read a body costs more than to send it.
+        keys = await self._keys(credentials)
         if content is None and request.body:
-            content = canonical.decode(request.body, strict=False)
-        await self._verify(request, None if content is None else canonical.encode(content, strict=False), credentials)
+            content = _decoded(request.body)
+        _verify(request, None if content is None else canonical.encode(content, strict=False), keys)
         await self.backoff.alive(origin)
         return Origin(origin)
 
@@ -142,14 +144,37 @@ class Authentication:
             raise Unauthorized("The request is meant for another server")
         return credentials
 
-    async def _verify(self, request: Request, content: bytes | None, credentials: list[Credentials]) -> None:
-        """One good signature is enough: a server that changes its key may sign with both."""
-        problem = BadSignature()
+    async def _keys(self, credentials: list[Credentials]) -> list[tuple[Credentials, bytes]]:
+        """The credentials whose keys are known and good now, with them."""
+        found, problem = [], BadSignature()
         for each in credentials:
-            message = signed_bytes(request.method, request.uri, each.origin, each.destination, content)
             try:
-                await self.keyring.verify_message(each.origin, each.key_id, message, each.signature)
-                return
+                found.append((each, await self.keyring.key_now(each.origin, each.key_id)))
             except BadSignature as error:
                 problem = error
-        raise Unauthorized(f"The signature of {credentials[0].origin} could not be verified: {problem}")
+        if not found:
+            raise _unverified(credentials[0].origin, problem)
+        return found
+
+
+def _verify(request: Request, content: bytes | None, keys: list[tuple[Credentials, bytes]]) -> None:
+    """One good signature is enough: a server that changes its key may sign with both."""
+    problem = BadSignature()
+    for each, public in keys:
+        message = signed_bytes(request.method, request.uri, each.origin, each.destination, content)
+        try:
+            return signing.check_signature(message, each.signature, public)
+        except BadSignature as error:
+            problem = error
+    raise _unverified(keys[0][0].origin, problem)
+
+
+def _unverified(origin: ServerName, problem: BadSignature) -> Unauthorized:
+    return Unauthorized(f"The signature of {origin} could not be verified: {problem}")
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return canonical.decode(body, strict=False)
+    except Malformed as error:
+        raise NotJSON(str(error)) from None

@@ -126,9 +126,9 @@ class Keyring:
         message = signing.plain_bytes(value)
         self._check(server, message, {each.key_id: signing.signature_of(value, server, each.key_id) for each in wanted}, wanted)
 
-    async def verify_message(self, server: ServerName, key_id: str, message: bytes, signature: str) -> None:
-        """Raises `BadSignature` unless `server` signed the bytes with a key of this id that is good now."""
-        signing.check_signature(message, signature, await self.key(server, key_id, self._clock.now()))
+    async def key_now(self, server: ServerName, key_id: str) -> bytes:
+        """The public key, good now; raises `BadSignature`."""
+        return await self.key(server, key_id, self._clock.now())
 
     def _verify(self, check: "_Check") -> None:
         for server, signatures in check.signatures.items():

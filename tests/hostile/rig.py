@@ -167,7 +167,7 @@ KNOWN: dict[str, JSONObject] = {
     "3pid/add": {"sid": "x", "client_secret": "x", "auth": USER_AUTH},
     "deactivate": {"erase": True, "auth": USER_AUTH},
     "account/password": {"new_password": "xyzxyz", "logout_devices": True, "auth": USER_AUTH},
-    "delete_devices": {"devices": ["D"], "auth": USER_AUTH},
+    "delete_devices": {"devices": ["E"], "auth": USER_AUTH},
     "devices/{device_id}": {"auth": USER_AUTH},
     "login": {
         "type": "m.login.password", "identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "x"}, "user": "x",

@@ -143,8 +143,8 @@ async def test_no_other_server_ends_a_session(network: Network) -> None:
     a, b = network.server("a"), network.server("b")
     alice = await a.user("alice")
     room = good(await alice.post("/createRoom", {"preset": "public_chat"}))["room_id"]
-    codes = ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED", "M_FORBIDDEN", "M_USER_LOCKED", "", 5)
-    for status in (401, 403, 302, 400, 404, 999):
+    codes = ("M_UNKNOWN_TOKEN", "M_USER_DEACTIVATED", "M_FORBIDDEN", "M_USER_LOCKED", 5)
+    for status in (401, 403, 999):
         for errcode in codes if status == 401 else codes[:1]:
             lying(b, _matrix=answers({"errcode": errcode, "error": "x", "soft_logout": True}, status))
             network.servers["b"].lies["_matrix/key"] = lambda _, response: response  # type: ignore[attr-defined]

@@ -144,7 +144,7 @@ def attacked() -> Offences:
 
 
 @settings(
-    max_examples=1500, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+    max_examples=1000, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(data=st.data())

@@ -8,9 +8,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from homeserver.events import canonical
+from homeserver.events.identifiers import ServerName
 from homeserver.events.signing import Key
+from homeserver.federation.authentication import authorization
 from homeserver.federation.failures import Answered
 from homeserver.identity import Identity
+from homeserver.web.types import Request
 from tests import databases
 from tests.federation.test_between_servers import heard, joined, says, settled, shared_room
 from tests.hostile import liars
@@ -127,6 +130,17 @@ async def test_keys_that_have_expired_or_are_another_s(network: Network) -> None
         await send(b, a, pdu, txn="t2")
     assert (refused.value.status, refused.value.errcode) == (401, "M_UNAUTHORIZED")
     assert await facts(a) == before and alice.user_id
+
+
+@story
+async def test_what_nobody_with_a_key_sent_is_not_even_read(network: Network) -> None:
+    a = network.server("a")
+    nobody = Identity(ServerName("nowhere"), Key.of_seed("ed25519:1", b"n" * 32))
+    path = "/_matrix/federation/v1/send/t"
+    for raw in (b"{}", b"no JSON" * 1000):
+        header = authorization(nobody, a.name, "PUT", path, b"{}")
+        response = await a.respond(Request("PUT", path, "", {"authorization": header}, raw))
+        assert response.status == 401
 
 
 @story
@@ -310,7 +324,7 @@ async def test_odd_invites_are_refused_and_no_invite_breaks_a_sync(network: Netw
     assert (await invite(pdu, shown=[*odd, large, name, *([name] * 200)]))[0] == 200
     shown = good(await alice.get("/sync"))["rooms"]["invite"][room]["invite_state"]["events"]
     assert len(shown) <= 102 and all("topic" not in each["content"] for each in shown)
-    good(await alice.post("/org.matrix.simplified_msc3575/sync".replace("/org", "/_matrix/client/unstable/org"), {"lists": {}}))
+    good(await alice.post("/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", {"lists": {}}))
 
 
 # --- EDUs ------------------------------------------------------------------------------------------------------
