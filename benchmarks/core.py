@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import orjson
+
 from homeserver.events import drafts, rules, versions
 from homeserver.events import event as events
 from homeserver.events.drafts import Draft
@@ -151,6 +153,8 @@ async def initial(bench: Bench, network: Network) -> None:
         for message in range(20):
             good(await alice.put(said(room, message), HELLO))
     await bench.asked("/sync, initial, 100 rooms", bob, 1, lambda n: bob.get("/sync"))
+    lazy = orjson.dumps({"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 100}}}).decode()
+    await bench.asked("/sync, initial, lazy, 100 rooms", bob, 1, lambda n: bob.get("/sync", filter=lazy))
 
 
 def main() -> None:

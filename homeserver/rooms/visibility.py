@@ -120,10 +120,15 @@ def shown_to_user(txn: Transaction, user: UserID, batch: Sequence[Stored]) -> li
     Each is judged by the state at itself; where that is not known (history that was fetched), by the state at the
     next later event whose state is.
     """
-    if not batch:
-        return []
-    room_id = batch[0].event.room_id
-    stands = standing(txn, room_id, user)
+    return _visible(txn, user, batch, standing(txn, batch[0].event.room_id, user)) if batch else []
+
+
+def shown_to_member(txn: Transaction, user: UserID, batch: Sequence[Stored]) -> list[Stored]:
+    """The same for a user who is known to be joined to the room now."""
+    return _visible(txn, user, batch, Standing(True, None))
+
+
+def _visible(txn: Transaction, user: UserID, batch: Sequence[Stored], stands: Standing) -> list[Stored]:
     judged: dict[bytes, tuple[str, str | None]] = {}
     visible = []
     for stored in batch:

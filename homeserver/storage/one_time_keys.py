@@ -88,15 +88,19 @@ def claim(txn: Transaction, algorithm: str, devices: Iterable[Device]) -> dict[D
 def _take(txn: Transaction, algorithm: str, devices: set[Device]) -> dict[Device, Key]:
     if not devices:
         return {}
-    # `claimed = 0` stands twice: the outer one is checked again on the row itself after waiting for another process.
-    rows = txn.all(
-        "UPDATE one_time_keys SET claimed = 1 WHERE algorithm = :algorithm AND claimed = 0 AND (user_id, device_id, key_id) IN"
-        " (SELECT devices.user_id, devices.device_id, (SELECT waiting.key_id FROM one_time_keys waiting"
+    first = txn.all(
+        "SELECT devices.user_id, devices.device_id, (SELECT waiting.key_id FROM one_time_keys waiting"
         " WHERE waiting.user_id = devices.user_id AND waiting.device_id = devices.device_id AND waiting.algorithm = :algorithm"
         " AND waiting.claimed = 0 ORDER BY waiting.batch, waiting.key_id LIMIT 1)"
-        " FROM devices WHERE (devices.user_id, devices.device_id) IN :devices)"
-        " RETURNING user_id, device_id, key_id, key",
+        " FROM devices WHERE (devices.user_id, devices.device_id) IN :devices",
         algorithm=algorithm, devices=sorted(devices),
+    )  # fmt: skip
+    # Two statements: as one, PostgreSQL looks at every key there is.  `claimed = 0` stands in both: the second is checked on the
+    # row itself after waiting for another process.
+    rows = txn.all(
+        "UPDATE one_time_keys SET claimed = 1 WHERE algorithm = :algorithm AND claimed = 0 AND (user_id, device_id, key_id) IN :keys"
+        " RETURNING user_id, device_id, key_id, key",
+        algorithm=algorithm, keys=[row for row in first if row[2] is not None],
     )  # fmt: skip
     return {(user, device): Key(algorithm, key_id, bytes(key)) for user, device, key_id, key in rows}
 

@@ -1,7 +1,7 @@
 """Rooms that a client knows nothing of yet, all at once: in a number of statements that does not grow with the rooms.
 
-Tells only of those where it is simple: what is shown came after the user's last join, and no filter takes events away.  The others
-are left to `changes`, which takes them one by one.
+Tells only of those where it is simple: no filter takes events away, and none are missing.  The others are left to `changes`, which
+takes them one by one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.relations import bundling
-from homeserver.rooms import places, presenting
+from homeserver.rooms import places, presenting, visibility
 from homeserver.storage import events, rooms, state, windows
 from homeserver.storage.events import Order, Stored
 from homeserver.storage.positions import Token
@@ -33,6 +33,8 @@ class _Page:
     events: Sequence[Stored]
     limited: bool
     root: bytes
+    member: bool
+    """Whether the user was joined all the while."""
 
     @property
     def senders(self) -> frozenset[str]:
@@ -81,24 +83,25 @@ def _in_front(first: Stored) -> Order:
 
 
 def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str, Room]) -> dict[str, _Page]:
-    """The rooms' latest events, of those rooms where the user has been joined all the while and nothing is missing in between."""
-    limit = max(1, question.selection.limit)
+    """The rooms' latest events, of those rooms where nothing is missing in between and nothing but their beginning is hidden."""
+    limit, user = max(1, question.selection.limit), question.viewer.user_id
     newest = windows.newest(txn, dict.fromkeys(found, (END, limit + 1)))
-    came = windows.joined_at(txn, question.viewer.user_id, found)
+    came = windows.joined_at(txn, user, found)
     lowest = min((stored.order[0] for some in newest.values() for stored in some if stored.order), default=0)
     broken = windows.gaps(txn, found, lowest)
     pages = {}
     for room_id, page in newest.items():
-        kept = page[:limit][::-1]
         simple = room_id in came and room_id not in broken and question.selection.limit > 0
-        if not (simple and kept and all(one.position is not None and upto.covers(one.position) for one in page)):
+        if not (simple and page and all(one.position is not None and upto.covers(one.position) for one in page)):
             continue
-        first = kept[0]
-        if first.order is None or first.order < came[room_id][1] or first.state_before is None:
+        member = page[-1].order is not None and page[-1].order >= came[room_id][1]
+        visible = page if member else visibility.shown_to_member(txn, user, page)
+        more = len(page) > limit
+        kept, room = visible[:limit][::-1], found[room_id]
+        if not kept or kept[0].state_before is None or (more and len(visible) < len(page)):
             continue
-        room = found[room_id]
-        root = room.state_root if question.selection.state_after else first.state_before
-        pages[room_id] = _Page(room, kept, len(page) > limit, root)
+        root = room.state_root if question.selection.state_after else kept[0].state_before
+        pages[room_id] = _Page(room, kept, more, root, member)
     return pages
 
 
@@ -139,15 +142,17 @@ def _shown(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> 
     about = {}
     for room_id in related:
         about.update(bundling.bundles(txn, viewer, pages[room_id].events, question.selection.ignored))
-    joined = {stored.state_before: "join" for page in pages.values() for stored in page.events if stored.state_before is not None}
-    return _presented(txn, question, {room_id: page.events for room_id, page in pages.items()}, joined, about)
+    members = {room_id: page.events for room_id, page in pages.items() if page.member}
+    others = {room_id: page.events for room_id, page in pages.items() if not page.member}
+    joined = {stored.state_before: "join" for some in members.values() for stored in some if stored.state_before is not None}
+    return _presented(txn, question, members, joined, about) | _presented(txn, question, others, None, about)
 
 
 def _presented(
     txn: Transaction,
     question: Question,
     batches: Mapping[str, Sequence[Stored]],
-    known: Mapping[bytes, str],
+    known: Mapping[bytes, str] | None,
     relations: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, list[bytes]]:
     together = [stored for batch in batches.values() for stored in batch]
