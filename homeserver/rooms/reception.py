@@ -20,6 +20,7 @@ from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 MOST_HEADS = 20  # ends of a room: as many as an event can follow; the cost of an event grows with them
+MOST_FOLLOWED = 500  # events walked through behind one that comes in
 
 
 class MissingAuth(Exception):
@@ -143,7 +144,7 @@ class Reception:
         """The events that `event` comes right after, through those that were not shown: an end behind one of these is none."""
         followed: set[str] = set()
         ahead: set[str] = set(event.prev_events)
-        while ahead:
+        while ahead and len(followed) < MOST_FOLLOWED:
             followed |= ahead
             known = events.numbers(txn, event.room_id, ahead)
             hidden = [one for one, (_, status) in known.items() if status in (Status.SOFT_FAILED, Status.REJECTED)]
