@@ -7,9 +7,11 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from homeserver.clock import Clock
 from homeserver.settings import Listener, Web
@@ -27,6 +29,7 @@ class BadCertificate(Exception):
     """A certificate or a key that cannot be used, and why."""
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class Certificate:
     """A certificate and its key on disk, read again when the files change: a renewal needs no restart.
 
@@ -41,7 +44,12 @@ class Certificate:
         except (OSError, SSL.Error) as error:
             raise BadCertificate(f"{certificate} with the key {key} cannot be used for TLS: {error}") from None
 
-    def getContext(self) -> SSL.Context:
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """A connection that somebody has just made."""
+        del protocol
+        return SSL.Connection(self.context())
+
+    def context(self) -> SSL.Context:
         """The TLS context for a new connection."""
         now = self._clock.now()
         if now - self._checked > CERTIFICATE_CHECK_SECONDS * 1000:

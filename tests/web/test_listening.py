@@ -20,27 +20,27 @@ def test_a_renewed_certificate_is_noticed(tmp_path: Path) -> None:
     reactor, files = StillClock(), certificates.write(tmp_path, "example.org")
     touch(files, 1)
     certificate = Certificate(*files, Clock(reactor))
-    first = certificate.getContext()
+    first = certificate.context()
     certificates.write(tmp_path, "example.org")
-    assert certificate.getContext() is first
+    assert certificate.context() is first
     reactor.advance(61)
-    second = certificate.getContext()
+    second = certificate.context()
     assert second is not first
     reactor.advance(61)
-    assert certificate.getContext() is second
+    assert certificate.context() is second
 
 
 def test_a_broken_renewal_leaves_the_old_one(tmp_path: Path) -> None:
     reactor, files = StillClock(), certificates.write(tmp_path, "example.org")
     touch(files, 1)
     certificate = Certificate(*files, Clock(reactor))
-    first = certificate.getContext()
+    first = certificate.context()
     files[1].write_text("half a key")
     reactor.advance(61)
-    assert certificate.getContext() is first
+    assert certificate.context() is first
     files[1].unlink()
     reactor.advance(61)
-    assert certificate.getContext() is first
+    assert certificate.context() is first
 
 
 def test_a_key_that_does_not_fit_stops_the_start(tmp_path: Path) -> None:
