@@ -13,8 +13,8 @@ from homeserver.push.couriers import GatewayCourier, MailCourier
 from homeserver.push.delivery import Courier, Deliveries
 from homeserver.push.pushers import Allowed, Pushers
 from homeserver.push.unread import Unread
+from homeserver.rooms import recent
 from homeserver.rooms.entering import Observer
-from homeserver.rooms.recent import Recent
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class Notifying:
     watchers: tuple[Watcher, ...]
     closed: tuple[Closed, ...]
     deliveries: Deliveries
-    recent: Recent
     endpoints: tuple[object, ...]
     services: tuple[Service, ...]
 
@@ -39,6 +38,5 @@ def compose(ground: Ground) -> Notifying:
     deliveries = Deliveries(database, clock, couriers)
     allowed = Allowed(email=ground.post is not None, plain_http=ground.settings.federation.allow_private_addresses)
     endpoints = (PushRules(database), PusherPages(Pushers(database, clock, allowed)), Notifications(database, clock))
-    recent = Recent()
     observers = (Unread(ground.identity.name, recent.note).observe,)
-    return Notifying(observers, (pushers.devices_changed,), (pushers.account_closed,), deliveries, recent, endpoints, (deliveries,))
+    return Notifying(observers, (pushers.devices_changed,), (pushers.account_closed,), deliveries, endpoints, (deliveries,))

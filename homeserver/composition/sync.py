@@ -24,9 +24,9 @@ class Sync:
     endpoints: tuple[object, ...]
 
 
-def compose(ground: Ground, attention: Attention, recent: Recent) -> Sync:
+def compose(ground: Ground, attention: Attention) -> Sync:
     """Make it."""
     sources = Sources(ground.database, attention.typing, attention.presence)
-    poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, recent, sources))
+    poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, Recent(ground.database.memory), sources))
     sliding = SlidingSync(ground.clock, SlidingPoll(ground.database, ground.clock, sources))
     return Sync(poll, (SyncPages(ground.database, ground.clock, poll), sliding))

@@ -64,8 +64,9 @@ def claim(txn: Transaction, wanted: Wanted) -> Claimed:
         for (user, device), key in taken.items():
             claimed.setdefault(user, {})[device] = {key.name: key.key}
         if taken:
-            txn.position()
-            txn.wake(*(f"{user}/{device}" for user, device in taken))  # their counts have changed
+            keys = [f"{user}/{device}" for user, device in taken]
+            txn.position(*keys)
+            txn.wake(*keys)  # their counts have changed
     return claimed
 
 

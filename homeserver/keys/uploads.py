@@ -61,10 +61,10 @@ class Uploads:
             raise InvalidParam("This device does not exist any more")
         if upload.one_time_keys:
             _add_one_time_keys(txn, upload)
-            txn.position()
+            txn.position(f"{user}/{device}")
         if upload.fallback_keys:
             one_time_keys.put_fallback(txn, user, device, upload.fallback_keys)
-            txn.position()
+            txn.position(f"{user}/{device}")
             txn.wake(f"{user}/{device}")
         if upload.device_keys is not None and device_keys.put(txn, user, device, upload.device_keys):
             # What was signed are the keys that are no more.

@@ -1,51 +1,45 @@
 """The latest ordinary messages of this process, by their position in the stream: read again by many, without a database.
 
 Knows no viewer, and nothing of what other processes write.  It answers only where it knows everything: for a stretch of the stream in
-which each position is an ordinary message, so that nothing else can have changed there.
+which each position is an ordinary message, or something that is known to concern others.
 """
 
-from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from homeserver.storage.events import Stored
+from homeserver.storage.memory import Memory
 from homeserver.storage.positions import SHIFT, Token
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Transaction, concern_of
 
-MOST_BYTES = 4 * 1024 * 1024
 LONGEST = 200  # positions that are worth looking at
 ENTRY = 1000  # bytes of an event beside its own, roughly
 
 
+def note(txn: Transaction, stored: Stored) -> None:
+    """An act has written a message that a local user sent: no state, no redaction, related to nothing, mentioning nobody."""
+    size = ENTRY + len(stored.event.body) + len(stored.event.envelope)
+    txn.memory.put(("message", stored.position), stored, size)
+
+
+@dataclass(frozen=True)
 class Recent:
-    """The latest ordinary messages.  Everything here happens on the reactor's thread, but for `note`."""
+    """What of the stream is in the memory of the process."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._messages: OrderedDict[int, Stored] = OrderedDict()
-        self._size, self._most = 0, most_bytes
+    memory: Memory
 
-    def note(self, txn: Transaction, stored: Stored) -> None:
-        """An act has written a message that a local user sent: no state, no redaction, related to nothing, mentioning nobody."""
-        txn.on_commit(self._add, stored)
-
-    def _add(self, stored: Stored) -> None:
-        assert stored.position is not None
-        self._messages[stored.position] = stored
-        self._size += _size(stored)
-        while self._size > self._most:
-            self._size -= _size(self._messages.popitem(last=False)[1])
-
-    def between(self, since: Token, upto: Token) -> list[Stored] | None:
-        """The messages between two tokens; None where something else happened there, or it is not known what."""
+    def between(self, since: Token, upto: Token, concerns: Callable[[frozenset[str]], bool]) -> list[Stored] | None:
+        """The messages between two tokens; None where something happened that `concerns` the reader, or may."""
         found = []
         for low, high in since.ranges(upto):
             if low >> SHIFT != high >> SHIFT or high - low > LONGEST:
                 return None
             for position in range(low + 1, high + 1):
-                stored = self._messages.get(position)
-                if stored is None:
+                stored: Stored | None = self.memory.get(("message", position))
+                if stored is not None:
+                    found.append(stored)
+                    continue
+                whom = concern_of(self.memory, position)
+                if whom is None or concerns(whom):
                     return None
-                found.append(stored)
         return found
-
-
-def _size(stored: Stored) -> int:
-    return ENTRY + len(stored.event.body) + len(stored.event.envelope)

@@ -59,7 +59,7 @@ def put(txn: Transaction, user_id: str, room_id: str, kind: str, content: bytes)
         room=room_id,
         type=kind,
         content=content,
-        position=txn.position(),
+        position=txn.position(user_id),
     )
     txn.wake(user_id)
 

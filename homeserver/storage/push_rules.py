@@ -39,7 +39,7 @@ def put(txn: Transaction, user_id: str, rules: bytes, keywords: Iterable[Words])
     txn.run(
         "INSERT INTO push_rules (user_id, version, rules, position) VALUES (:user, 1, :rules, :position)"
         " ON CONFLICT (user_id) DO UPDATE SET version = push_rules.version + 1, rules = excluded.rules, position = excluded.position",
-        user=user_id, rules=rules, position=txn.position(),
+        user=user_id, rules=rules, position=txn.position(user_id),
     )  # fmt: skip
     txn.run("DELETE FROM push_keywords WHERE user_id = :user", user=user_id)
     for word, other in set(keywords):

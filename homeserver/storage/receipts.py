@@ -31,6 +31,7 @@ def _read(row: tuple[Any, ...]) -> Receipt:
 def put(txn: Transaction, receipt: Receipt) -> bool:
     """Set a receipt and wake the room, or the user for a private one; False if it would move back, or stay."""
     major, minor = receipt.order or (None, None)
+    whom = [receipt.user_id] if receipt.type == PRIVATE else [receipt.user_id, receipt.room_id]
     moved = txn.run(
         "INSERT INTO receipts (room_id, user_id, type, thread, event_id, major, minor, ts, position)"
         " VALUES (:room, :user, :type, :thread, :event, :major, :minor, :ts, :position)"
@@ -39,7 +40,7 @@ def put(txn: Transaction, receipt: Receipt) -> bool:
         " WHERE excluded.event_id <> receipts.event_id AND (excluded.major IS NULL OR receipts.major IS NULL"
         " OR (excluded.major, excluded.minor) > (receipts.major, receipts.minor))",
         room=receipt.room_id, user=receipt.user_id, type=receipt.type, thread=receipt.thread, event=receipt.event_id,
-        major=major, minor=minor, ts=receipt.ts, position=txn.position(),
+        major=major, minor=minor, ts=receipt.ts, position=txn.position(*whom),
     )  # fmt: skip
     if moved:
         txn.wake(receipt.user_id if receipt.type == PRIVATE else receipt.room_id, "receipts")

@@ -37,8 +37,9 @@ def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now
         ],
     )
     # No row has the position: it says, to who has a token from before, that something did happen.
-    txn.position()
-    txn.wake("to_device", *(f"{user}/{device}" for user, device in open_to_it))
+    keys = [f"{user}/{device}" for user, device in open_to_it]
+    txn.position(*keys)
+    txn.wake("to_device", *keys)
 
 
 def _full(txn: Transaction, sender: str, devices: Sequence[Device]) -> set[Device]:

@@ -121,9 +121,15 @@ class Transaction:
         """The first row of a `SELECT ... FOR UPDATE`; `one` does the same, this says what for."""
         return self.one(sql, **parameters)
 
-    def position(self) -> int:
-        """The next position in this process's stream: grows within the act, and from act to act in the order of commits."""
-        return self._writing().position()
+    def position(self, *whom: str) -> int:
+        """The next position in this process's stream: grows within the act, and from act to act in the order of commits.
+
+        `whom`: the users, devices and rooms (spelled like keys of `wake`) that can notice what gets it, where these are all.
+        """
+        position = self._writing().position()
+        if whom:
+            self.memory.put(("concern", position), frozenset(whom), 150 * len(whom))
+        return position
 
     def number(self) -> int:
         """An event number that nobody else gets."""
@@ -170,4 +176,10 @@ class Transaction:
         return self._effects
 
 
-__all__ = ["Draft", "Memory", "Needs", "Retry", "Transaction"]
+def concern_of(memory: Remembering, position: int) -> frozenset[str] | None:
+    """Whom a position of this process concerns; None where that is not known."""
+    whom: frozenset[str] | None = memory.get(("concern", position))
+    return whom
+
+
+__all__ = ["Draft", "Memory", "Needs", "Retry", "Transaction", "concern_of"]

@@ -1,7 +1,8 @@
 """Answers from memory for who is caught up: what a device was told last, and the ordinary messages since.
 
 Reads no database, and gives no answer (None) where one would be needed: then `changes` and `beside` are read.  What is remembered
-of a device is good for as long as nothing but ordinary messages was written since (`Recent` knows), so nothing has to take it back.
+of a device is good for as long as nothing that concerns it was written since but ordinary messages (`Recent` knows), so nothing has to
+take it back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ class CaughtUp:
         if beside.to_device:
             return
         known = self._known(viewer)
-        later = self.recent.between(known.upto, found.upto) if known is not None else None
+        later = self._messages(viewer, known, known.upto, found.upto) if known is not None else None
         counts: dict[str, RoomCounts] = {}
         introduced = frozenset((room.room_id, user) for room in found.joined for user in room.introduced)
         if known is not None and later is not None:
@@ -81,11 +82,11 @@ class CaughtUp:
             return None
         known = standing.introduced if since.seen == standing.upto else frozenset()
         now, live = self.database.now(), self.sources.live()
-        later = self.recent.between(standing.upto, now)
-        news = later if since.seen == standing.upto else self.recent.between(since.seen, now)
+        later = self._messages(viewer, standing, standing.upto, now)
+        news = later if since.seen == standing.upto else self._messages(viewer, standing, since.seen, now)
         if later is None or news is None or not self.sources.presence.quiet_since(since.presence):
             return None
-        if later:
+        if standing.upto != now:
             standing = replace(standing, upto=now, counts=_more(standing, viewer, later))
             self._keep(viewer, standing)
         selection = replace(selection, ignored=standing.ignored)
@@ -111,11 +112,13 @@ class CaughtUp:
         if since is None or standing is None or since.inbox != standing.inbox:
             return None
         now = self.database.now()
-        holds = self._only_messages(standing.upto, now) and (since.seen == standing.upto or self._only_messages(since.seen, now))
-        return standing if holds else None
+        starts = {standing.upto, since.seen}
+        return None if any(self._messages(viewer, standing, start, now) is None for start in starts) else standing
 
-    def _only_messages(self, since: Token, upto: Token) -> bool:
-        return self.recent.between(since, upto) is not None
+    def _messages(self, viewer: Viewer, standing: Standing, since: Token, upto: Token) -> list[Stored] | None:
+        """What was said between the tokens, also elsewhere; None where something else happened that may concern the viewer."""
+        own = {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}"}
+        return self.recent.between(since, upto, lambda whom: not (whom.isdisjoint(own) and whom.isdisjoint(standing.rooms)))
 
     def _known(self, viewer: Viewer) -> Standing | None:
         standing: Standing | None = self.database.memory.get(("standing", viewer.user_id, viewer.device_id))

@@ -107,3 +107,21 @@ async def test_rooms_together_are_told_like_each_alone(network: Network) -> None
 
 def _sorted(told: RoomChanges) -> RoomChanges:
     return replace(told, state=sorted(told.state))
+
+
+@story
+async def test_what_others_do_elsewhere_is_nobody_elses_business(network: Network) -> None:
+    a = network.server("a")
+    alice, bob = await a.user("alice"), await a.user("bob")
+    room = good(await alice.post("/createRoom", {}))["room_id"]
+    since = ""
+    for client in (alice, bob, alice, bob):
+        since = good(await client.get("/sync"))["next_batch"]
+    said = good(await alice.put(f"/rooms/{room}/send/m.room.message/0", HELLO))["event_id"]
+    good(await alice.post(f"/rooms/{room}/receipt/m.read/{said}", {}))
+    good(await alice.put(f"/user/{alice.user_id}/account_data/org.test", {"n": 1}))
+    good(await alice.put(f"/pushrules/global/room/{room}", {"actions": []}))
+    good(await alice.put("/sendToDevice/org.test/0", {"messages": {alice.user_id: {"*": {}}}}))
+    meter = Meter(bob)
+    assert "rooms" not in good(await bob.get("/sync", since=since))
+    assert meter.statements() == 0
