@@ -123,7 +123,7 @@ async def act(random: Random, clients: list[Client], rooms: list[str], sent: lis
         sent += [(room, reply.json["event_id"])] if reply.status == 200 else []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 @story
 async def test_memory_and_database_say_the_same(network: Network, seed: int) -> None:
     random = Random(seed)
@@ -141,10 +141,10 @@ async def test_memory_and_database_say_the_same(network: Network, seed: int) -> 
     devices += [Device(await a.user(client.user_id.localpart, "LAZY"), LAZY) for client in clients]
     sent: list[tuple[str, str]] = []
     from_memory = 0
-    for number in range(60):
+    for number in range(40):
         await act(random, clients, rooms, sent, number)
         await network.passes(random.choice([0, 0.1, 2]))
         for device in devices:
             if random.random() < 0.5:
                 from_memory += await device.sync(a)
-    assert from_memory > 10
+    assert from_memory > 5
