@@ -1,11 +1,15 @@
 """Whoever follows a room by `/sync` ends up with the state that the room has, however seldom they ask and however little they take."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import orjson
 import pytest
+from twisted.internet.defer import Deferred
 
+from homeserver.storage.positions import Token
+from homeserver.sync.token import SyncToken
 from tests.world import Client, Network, good, story
 
 
@@ -122,3 +126,18 @@ async def test_the_same_between_two_servers(network: Network, seed: int) -> None
         assert follower.rooms[room] == true
         states.append(true)
     assert states[0] == states[1]
+
+
+@story
+async def test_a_token_of_a_process_that_is_ahead_is_waited_for(network: Network) -> None:
+    """Never an answer that goes back behind the token it answers."""
+    a = network.server("a")
+    alice = await a.user("alice")
+    token = SyncToken.parse(good(await alice.get("/sync"))["next_batch"])
+    ahead = replace(token, seen=Token.of({writer: count + 1 for writer, count in token.seen.counts}))
+    asked = Deferred.fromCoroutine(alice.get("/sync", since=str(ahead)))
+    await network.passes(0.3)
+    assert not asked.called
+    good(await alice.put(f"/user/{alice.user_id}/account_data/org.test", {"n": 1}))
+    answer = good(await asked)
+    assert SyncToken.parse(answer["next_batch"]).seen.reaches(ahead.seen)
