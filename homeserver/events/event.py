@@ -187,7 +187,8 @@ def split(version: RoomVersion, data: Mapping[str, Any]) -> tuple[bytes, bytes]:
     body = {key: value for key, value in data.items() if key in seen}
     envelope = {key: value for key, value in data.items() if key not in seen and key not in _UNSTORED}
     strict = version.strict_json
-    return canonical.encode(body, strict=strict), canonical.encode(envelope, strict=strict)
+    # Copied, because events are kept: orjson's bytes hold on to a buffer of 4 KiB, however short they are.
+    return b"".join((canonical.encode(body, strict=strict), b"")), b"".join((canonical.encode(envelope, strict=strict), b""))
 
 
 def reference_hash(version: RoomVersion, data: Mapping[str, Any]) -> bytes:
