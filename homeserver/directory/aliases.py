@@ -7,11 +7,10 @@ from typing import Any, Protocol
 from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
-from homeserver.events.power import Power
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.peers import Peers
 from homeserver.identity import Identity
-from homeserver.rooms import reading
+from homeserver.rooms import powers, reading
 from homeserver.storage import directory, members, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
@@ -142,6 +141,5 @@ def may_set_aliases(txn: Transaction, room_id: RoomID, user: UserID) -> bool:
     room = rooms.get(txn, room_id)
     if room is None or not members.is_joined(txn, room_id, user):
         return False
-    view = state.view(txn, room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
-    power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
+    power = powers.current(txn, room)
     return power.of(user) >= power.needed("m.room.canonical_alias", is_state=True)

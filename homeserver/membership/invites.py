@@ -23,7 +23,6 @@ from homeserver.rooms import acl
 from homeserver.rooms.stripped import federated_state
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
-from homeserver.storage.events import Status, Stored
 from homeserver.storage.transactions import Transaction
 
 MAX_STRIPPED = 100
@@ -160,20 +159,9 @@ class Invites:
         if member is not None and member.event_id == event.event_id:
             return
         members.set_invitation(txn, event.room_id, target, event.version.id, stripped, [origin], event.pdu)
-        num = self.outlier(txn, event)
-        stored = Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None)
+        stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
         spreading.invited(txn, stored, self.timeline.clock.now())
-
-    @staticmethod
-    def outlier(txn: Transaction, event: Event) -> int:
-        """Keep an event of a room that is elsewhere; answers its number."""
-        known = events.numbers(txn, event.room_id, [event.event_id]).get(event.event_id)
-        if known is not None:
-            return known[0]
-        num = txn.number()
-        events.add(txn, Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None))
-        return num
 
 
 def profile(txn: Transaction, user: UserID) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.membership import blocks, candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
-from homeserver.membership.invites import MAX_STRIPPED, Invites, is_stripped
+from homeserver.membership.invites import MAX_STRIPPED, is_stripped
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import members, rooms
-from homeserver.storage.events import Status, Stored
+from homeserver.storage import events, members, rooms
 from homeserver.storage.transactions import Transaction
 
 
@@ -58,5 +57,5 @@ class Knocks:
     def _write_knock(self, txn: Transaction, done: Done, stripped: list[Any]) -> None:
         event = done.event
         members.set_invitation(txn, event.room_id, event.sender, event.version.id, stripped, [done.server], event.pdu)
-        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)

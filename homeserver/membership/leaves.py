@@ -10,11 +10,9 @@ from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.membership import candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
-from homeserver.membership.invites import Invites
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import accounts, events, members, notices, rooms
-from homeserver.storage.events import Status, Stored
 from homeserver.storage.transactions import Transaction
 
 
@@ -72,7 +70,7 @@ class Leaves:
 
     def _write_left(self, txn: Transaction, done: Done) -> None:
         event = done.event
-        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
 
     def _leave_alone(self, txn: Transaction, room_id: RoomID, user: UserID, content: dict[str, Any], now: int) -> None:
@@ -87,7 +85,7 @@ class Leaves:
             version, draft, room_id, [invite.event_id], [*invite.auth_events[:9], invite.event_id], invite.depth + 1, now
         )
         event = events_core.read(version, self.timeline.identity.sign_event(version, data))
-        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
 
     async def set_membership(

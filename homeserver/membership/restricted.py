@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.events.identifiers import UserID
-from homeserver.events.power import Power
-from homeserver.rooms import visibility
+from homeserver.rooms import powers, visibility
 from homeserver.storage import members, rooms, state
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
@@ -42,8 +41,7 @@ def judge(txn: Transaction, room: Room, user: UserID) -> Verdict:
 
 def voucher(txn: Transaction, room: Room) -> UserID | None:
     """A member of this server with the power to invite: the strongest, so that it stays true the longest."""
-    view = state.view(txn, room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
-    power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
+    power = powers.current(txn, room)
     ours = members.local_joined(txn, room.room_id)
     strongest = max(ours, key=power.of, default=None)
     return strongest if strongest is not None and power.of(strongest) >= power.invite else None

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.identity import Identity
-from homeserver.membership.invites import Invites
-from homeserver.storage import members, rooms
+from homeserver.storage import events, members, rooms
 from homeserver.storage.database import Database
-from homeserver.storage.events import Status, Stored
 from homeserver.storage.transactions import Transaction
 
 
@@ -36,6 +34,6 @@ class Withdrawals:
             return False
         if member.event_id not in event.auth_events:
             return False  # It ended something else, such as a ban before the invite, and comes late.
-        stored = Stored(event, Invites.outlier(txn, event), Status.OUTLIER, None, None, None, None, None, None, None)
+        stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
         return True

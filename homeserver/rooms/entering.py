@@ -6,10 +6,9 @@ Knows no rule: whoever calls has decided.  Everything here runs inside the write
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from homeserver.events import notable, redaction, signing, state_map
+from homeserver.events import notable, redaction, rules, signing, state_map
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
-from homeserver.events.power import Power
 from homeserver.rooms.activity import Stamps, bumps
 from homeserver.storage import events, members, relations, rooms, search, state
 from homeserver.storage.events import Status, Stored
@@ -163,12 +162,8 @@ class Entrance:
         """Whether a redaction takes effect.  spec: rooms/v3#handling-redactions"""
         if target.event.type == "m.room.create" or target.redacted_by is not None or target.event.type == "m.room.redaction":
             return False
-        by, of = redacting.event.sender, target.event.sender
-        if by == of or (by.domain == of.domain and by.domain is not None):
-            return True
-        view = state.view(txn, redacting.state_before or room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
-        power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
-        return power.of(by) >= power.redact
+        view = state.view(txn, redacting.state_before or room.state_root, [rules.CREATE, rules.POWER_LEVELS])
+        return rules.may_redact(redacting.event, target.event, view)
 
     def _redact(self, txn: Transaction, room: Room, target: Stored, redacting: Stored) -> Room:
         """Remove the content of an event for good."""

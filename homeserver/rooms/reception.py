@@ -118,7 +118,7 @@ class Reception:
     def _write_down(self, txn: Transaction, event: Event, root: bytes, known: Stored | None) -> None:
         num = known.num if known is not None else txn.number()
         if known is None:
-            events.add(txn, Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None))
+            events.add(txn, events.outlier(event, num))
         state.put(txn, root, {event.key: num} if event.key else {})
 
     def _decide(self, txn: Transaction, room: Room, event: Event, status: Status, root: bytes) -> Decision:
@@ -236,7 +236,7 @@ class Reception:
         here = events.numbers(txn, room.room_id, [event.event_id for event in known])
         for event in known:
             if event.event_id not in here:
-                events.add(txn, Stored(event, txn.number(), Status.OUTLIER, None, None, None, None, None, None, None))
+                events.add(txn, events.outlier(event, txn.number()))
 
     def begin(self, txn: Transaction, beginning: Beginning) -> EventID:
         event = beginning.event

@@ -13,9 +13,9 @@ from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID
 from homeserver.events.notable import relation
-from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
+from homeserver.rooms import powers
 from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
 from homeserver.rooms.reception import AlreadyIn, Arrived, Beginning, Outcome, Reception
 from homeserver.storage import events, members, relations, rooms, state
@@ -74,10 +74,6 @@ class Timeline:
         """Send a redaction; raises `Forbidden` unless it is the sender's own event, or the sender has the power to redact."""
         return await self.database.write(self._redact, room_id, draft, sender, self.clock.now())
 
-    async def send_all(self, room_id: str, batch: Sequence[Draft]) -> list[EventID]:
-        """Send several events as one act: all or none."""
-        return await self.database.write(self._send_all, room_id, batch, self.clock.now())
-
     async def create(self, version: RoomVersion, batch: Sequence[Draft], room_id: RoomID | None, also: AlsoWrite = _nothing) -> RoomID:
         """Make a room of its first events, `m.room.create` first, as one act; `room_id` is None where the version derives it.
 
@@ -126,20 +122,10 @@ class Timeline:
         room = self._lock(txn, room_id, draft)
         target = events.get(txn, room_id, draft.redacts)
         if target is not None and target.event.sender != draft.sender and members.is_joined(txn, room_id, draft.sender):
-            view = state.view(txn, room.state_root, [("m.room.create", ""), ("m.room.power_levels", "")])
-            power = Power(room.version, view["m.room.create", ""], view.get(("m.room.power_levels", "")))
+            power = powers.current(txn, room)
             if power.of(draft.sender) < power.redact:
                 raise Forbidden("You may not redact events of others in this room")
         return self._send_one(txn, room_id, draft, sender, now)
-
-    def _send_all(self, txn: Transaction, room_id: str, batch: Sequence[Draft], now: int) -> list[EventID]:
-        room = self._lock(txn, room_id, batch[0])
-        sent = []
-        for draft in batch:
-            room, stored = self.append(txn, room, draft, now)
-            sent.append(stored.event.event_id)
-        rooms.store(txn, room)
-        return sent
 
     def _lock(self, txn: Transaction, room_id: str, draft: Draft) -> Room:
         room = rooms.lock(txn, room_id)

@@ -85,6 +85,20 @@ def add(txn: Transaction, stored: Stored, destinations: bytes | None = None) -> 
     )
 
 
+def outlier(event: Event, num: int) -> Stored:
+    """An event of which nothing is known but itself."""
+    return Stored(event, num, Status.OUTLIER, None, None, None, None, None, None, None)
+
+
+def keep(txn: Transaction, event: Event) -> Stored:
+    """An event of a room that is elsewhere: written as an outlier, unless it is here already."""
+    known = numbers(txn, event.room_id, [event.event_id]).get(event.event_id)
+    kept = outlier(event, known[0] if known is not None else txn.number())
+    if known is None:
+        add(txn, kept)
+    return kept
+
+
 def place(txn: Transaction, stored: Stored, destinations: bytes | None = None) -> None:
     """Write the new status and place of an event that is here already."""
     major, minor = stored.order or (None, None)
@@ -253,13 +267,6 @@ def near_time(txn: Transaction, room_id: str, ts: int, *, forwards: bool, limit:
             room=room_id, ts=ts, limit=limit,
         )  # fmt: skip
     return _read(txn, rows)
-
-
-def citations(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, tuple[list[str], list[str]]]:
-    """Event id -> (ids of its predecessors, ids of its auth events); events that are not here are left out."""
-    return {
-        event_id: (list(stored.event.prev_events), list(stored.event.auth_events)) for event_id, stored in find(txn, room_id, ids).items()
-    }
 
 
 def auth_chain(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, Stored]:
