@@ -6,7 +6,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -73,9 +72,8 @@ def test_the_first_day(tmp_path: Path) -> None:
         assert good("user", "add", "alice", "--admin", "--config", data, input="a long password\n") == "Made @alice:localhost"
         assert "already taken" in homeserver("user", "add", "alice", "--password", "x" * 9, "--config", data).stderr
         assert ask(port, "/_matrix/client/v3/login", _login("alice", "a long password"))["user_id"] == "@alice:localhost"
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0 and time.monotonic() - began < 5
+        assert process.wait(PATIENCE) == 0
     assert stat.S_IMODE((data / "signing.key").stat().st_mode) == 0o600
     # And they work while it is stopped.
     assert good("user", "password", "alice", "--password", "another password", "--config", data).startswith("@alice:localhost has")

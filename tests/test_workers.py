@@ -60,9 +60,9 @@ def test_two_workers_share_the_port_and_one_may_die(tmp_path: Path) -> None:
                 assert ask(port, "/health") == {"status": "ok"}
             until(metrics, "/health")
             assert second in workers_of(process) and first not in workers_of(process)
-            began, workers = time.monotonic(), workers_of(process)
+            workers = workers_of(process)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0 and time.monotonic() - began < 8
+            assert process.wait(PATIENCE) == 0
             assert not any(is_there(worker) for worker in workers)
         with running("run", file) as (process, _):
             until(port, "/health")

@@ -1,7 +1,6 @@
 """Who may take part in a room."""
 
 import re
-import time
 from fnmatch import translate
 
 from hypothesis import given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from homeserver.events.identifiers import ServerName
 from homeserver.events.server_acl import ServerACL, ServerGlobs
+from tests.bounded import ends
 
 texts = st.text("ab.*?", max_size=12)
 
@@ -19,10 +19,9 @@ def test_patterns_mean_what_a_regular_expression_means(pattern: str, text: str) 
 
 
 def test_no_pattern_is_slow() -> None:
-    began = time.perf_counter()
-    assert not ServerGlobs(["*a" * 100 + "b"]).match("a" * 255)
-    assert not ServerGlobs(["?*" * 120 + "b"]).match("a" * 255)
-    assert time.perf_counter() - began < 0.1
+    with ends():
+        assert not ServerGlobs(["*a" * 100 + "b"]).match("a" * 255)
+        assert not ServerGlobs(["?*" * 120 + "b"]).match("a" * 255)
 
 
 def permits(server: str, **content: object) -> bool:

@@ -1,13 +1,13 @@
 """Patterns agree with their definition, take linear time, and are found by their keyword."""
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.push import globs
+from tests.bounded import ends
 
 TEXT = st.text(alphabet="ab_ A!é?*", max_size=12)
 PATTERN = st.text(alphabet="ab *?!é", min_size=1, max_size=6)
@@ -67,8 +67,7 @@ def test_keywords_stand_free_of_wildcards() -> None:
 
 def test_no_text_makes_a_pattern_slow() -> None:
     text = "a" * 60_000 + "!"
-    started = time.perf_counter()
-    for pattern in ("*a" * 120 + "*b", "a*" * 100 + "c", "?a" * 60 + "*b", "a" * 250 + "b"):
-        globs.compiled(pattern).is_within(text)
-        globs.compiled(pattern).is_whole(text)
-    assert time.perf_counter() - started < 2
+    with ends():
+        for pattern in ("*a" * 120 + "*b", "a*" * 100 + "c", "?a" * 60 + "*b", "a" * 250 + "b"):
+            globs.compiled(pattern).is_within(text)
+            globs.compiled(pattern).is_whole(text)

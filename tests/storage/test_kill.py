@@ -100,10 +100,8 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(where: str, eng
     acknowledged: set[int] = set()
     for _ in range(KILLS):
         acknowledged |= run_and_kill(where, chance.uniform(0.0005, 0.06))
-        before = time.monotonic()
         database = open_database(where, loop)
         found, (place,) = loop.run(database.read(notes))[0], loop.run(database.write(lambda txn: txn.position()))
-        assert time.monotonic() - before < 5
         database.close()
         check(found, acknowledged)
         assert place & (HALF - 1) > 0
