@@ -14,6 +14,7 @@ from homeserver.accounts.mail import Post
 from homeserver.clock import Clock
 from homeserver.errors import InvalidParam, NotFound, Refused
 from homeserver.events.identifiers import UserID
+from homeserver.events.vendor import CLIENT
 from homeserver.storage import accounts, validations
 from homeserver.storage.accounts import Threepid
 from homeserver.storage.database import Database, Transaction
@@ -23,7 +24,7 @@ log = Logger()
 
 LIFETIME_MS = 60 * 60 * 1000
 REGISTER, PASSWORD, ADD = "register", "password", "add"
-SUBMIT_PATH = "/_matrix/client/unstable/org.homeserver/email/submit_token"
+SUBMIT_PATH = f"{CLIENT}/email/submit_token"
 
 _SECRET = re.compile(r"[0-9a-zA-Z.=_-]{1,255}")
 

@@ -15,6 +15,7 @@ from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.events.power import Power
+from homeserver.events.vendor import named
 from homeserver.events.versions import RoomVersion
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
@@ -27,7 +28,7 @@ TOMBSTONE = "m.room.tombstone"
 # State that does not depend on who sent it.  Those with other state keys than "" are parts of a space.
 COPIED = (
     "m.room.join_rules", "m.room.history_visibility", "m.room.guest_access", "m.room.name", "m.room.topic", "m.room.avatar",
-    "m.room.encryption", "m.room.server_acl", "org.homeserver.expiry",
+    "m.room.encryption", "m.room.server_acl", named("expiry"),
 )  # fmt: skip
 # Of the create event: what depends on the room version or on who made the room is made anew.
 MADE_ANEW = frozenset({"creator", "room_version", "predecessor", "additional_creators"})
