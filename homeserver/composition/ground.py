@@ -15,7 +15,7 @@ from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.storage.opening import open_database
 from homeserver.threads import Threads
-from homeserver.web.lag import Lag
+from homeserver.web.lag import Lag, Watchdog
 from homeserver.web.limits import Limits
 from homeserver.web.metrics import Metrics
 
@@ -76,8 +76,14 @@ def lay(settings: Settings, reactor: Any, given: Given) -> Ground:
         limits=limits,
         metrics=metrics,
         post=given.post or (Smtp(settings.email, reactor) if settings.email else None),
-        services=[] if given.offload else [threads, Lag(clock, metrics)],
+        services=[] if given.offload else [threads, Lag(clock, metrics), *_watchdogs(reactor, clock, metrics)],
     )
+
+
+def _watchdogs(reactor: Any, clock: Clock, metrics: Metrics) -> list[Service]:
+    """Only the reactor of `homeserver.eventloop` measures its turns."""
+    turns = getattr(reactor, "turns", None)
+    return [] if turns is None else [Watchdog(turns, clock, metrics)]
 
 
 def _database(settings: Settings, reactor: Any) -> Database:
