@@ -78,6 +78,12 @@ class Power:
         own = level(self._version, self._users.get(user))
         return self._default("users_default") if own is None else own
 
+    @property
+    def named(self) -> list[str]:
+        """The users with a level of their own: the creators, and those in the table."""
+        made_by = creators(self._version, self._create) if self._create is not None else []
+        return list(dict.fromkeys(user for user in (*made_by, *self._users) if isinstance(user, str)))
+
     def needed(self, kind: str, *, is_state: bool) -> int:
         """The level an event of this type takes.  Not for memberships."""
         own = level(self._version, self._table("events").get(kind))

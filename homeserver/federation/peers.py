@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from homeserver.events.identifiers import ServerName
+from homeserver.events.vendor import FEDERATION, named
 from homeserver.federation import answers
 from homeserver.federation.conversation import MOST_BYTES, Call, Conversation, path
 from homeserver.federation.failures import Answered, Nonsense
@@ -22,7 +23,20 @@ LARGE = 256 * 1024 * 1024  # the state of the largest rooms there are
 SLOW = 180.0  # joining such a room
 QUICK = 15.0
 
+CANDIDATES = named("candidates")
+"""The field of an invite request that names further servers to join through."""
+
 Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invite, what the invited user may be shown of the room, and further servers to join through."""
+
+    version: str
+    event: Event
+    stripped: Sequence[Any]
+    candidates: Sequence[ServerName]
 
 
 @dataclass(frozen=True)
@@ -78,11 +92,10 @@ class Peers:
                 raise
             await self._put(server, path(V1, "send_leave", room_id, event_id), event)
 
-    async def invite(
-        self, server: ServerName, room_id: str, event_id: str, version: str, event: Event, stripped: Sequence[Any]
-    ) -> msgspec.Raw:
+    async def invite(self, server: ServerName, room_id: str, event_id: str, invitation: Invitation) -> msgspec.Raw:
         """Have the invited user's server sign the invite; the event as they returned it."""
-        body = {"room_version": version, "event": event, "invite_room_state": list(stripped)}
+        version, event, stripped = invitation.version, invitation.event, invitation.stripped
+        body = {"room_version": version, "event": event, "invite_room_state": list(stripped), CANDIDATES: list(invitation.candidates)}
         try:
             call = Call("PUT", path(V2, "invite", room_id, event_id), {}, body, anyway=True)
             return (await self.conversation.shaped(server, call, answers.Invited)).event
@@ -93,6 +106,12 @@ class Peers:
         old = {**event, "unsigned": {**event.get("unsigned", {}), "invite_room_state": list(stripped)}}
         call = Call("PUT", path(V1, "invite", room_id, event_id), {}, old, anyway=True)
         return (await self.conversation.shaped(server, call, tuple[int, answers.Invited]))[1].event
+
+    async def prove_invite(self, server: ServerName, room_id: str, event_id: str, version: str, event: Event) -> None:
+        """Show a server of ours the whole signed invite of a user who is about to join through it."""
+        body = {"room_version": version, "event": event}
+        call = Call("POST", path(FEDERATION, "prove_invite", room_id, event_id), {}, body, QUICK, anyway=True)
+        await self.conversation.value(server, call)
 
     async def exchange_third_party_invite(self, server: ServerName, room_id: str, body: Event) -> None:
         """Have the inviter's server turn a third-party invite into a real one."""

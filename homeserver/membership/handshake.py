@@ -6,6 +6,7 @@ signed event goes to one server at a time.  docs/flows/joining.md
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
@@ -34,12 +35,13 @@ HEAD_START = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Who wants to do what in which room; `content` goes into the member event."""
+    """Who wants to do what in which room; `content` goes into the member event, `proof` is the invite that allows a join."""
 
     kind: Kind
     room_id: RoomID
     user: UserID
     content: Mapping[str, Any]
+    proof: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Handshake:
         When nobody is left, raises what `candidates.verdict` makes of all the failures.
         """
         failures: list[Failure] = []
+        undecided: Event | None = None  # was sent to somebody who may have taken it, and did not say so
         with _Race(self.clock, len(servers)) as race:
             waiting = deque(servers)
             while race.open:
@@ -83,19 +86,43 @@ class Handshake:
                     failures.append(found)
                 elif found is not None:
                     try:
-                        return await use(await self._send(found, wish))
-                    except (PeerError, Malformed, Denied, BadSignature) as error:
-                        failures.append(failure(found.server, error))
+                        return await self._settle(found, wish, undecided, use)
+                    except _Lost as lost:
+                        undecided = lost.event or undecided
+                        failures.append(failure(found.server, lost.error))
         raise candidates.verdict(failures)
 
-    async def _send(self, template: _Template, wish: Wish) -> Done:
+    async def _settle(self, found: _Template, wish: Wish, undecided: Event | None, use: Callable[[Done], Awaitable[T]]) -> T:
+        """What `use` makes of a candidate's answer to our signed event; raises `_Lost`.
+
+        An event that another candidate may have taken already goes first: who is in the room by it needs no second one.
+        """
+        event: Event | None = None
+        try:
+            if undecided is not None and undecided.version is found.version:
+                event = undecided
+                with suppress(Answered):  # it cannot use what follows another's template
+                    return await use(Done(found.server, event, await self._deliver(found.server, wish.kind, event)))
+            event = None
+            event = self._signed(found, wish)
+            return await use(Done(found.server, event, await self._deliver(found.server, wish.kind, event)))
+        except (PeerError, Malformed, Denied, BadSignature) as error:
+            refused = isinstance(error, Answered) and error.status < 500
+            raise _Lost(error, None if refused else event) from None
+
+    def _signed(self, template: _Template, wish: Wish) -> Event:
         now = self.clock.now()
         data = joining.fill(template.event, template.version, wish.room_id, wish.user, wish.kind, wish.content, now)
-        event = events.read(template.version, self.identity.sign_event(template.version, data), wish.room_id)
-        return Done(template.server, event, await self._deliver(template.server, wish.kind, event))
+        return events.read(template.version, self.identity.sign_event(template.version, data), wish.room_id)
+
+    async def _prove(self, server: ServerName, invite: Event) -> None:
+        with suppress(Answered):  # it knows no proofs, or does not believe this one: what it says of the join counts
+            await self.peers.prove_invite(server, invite.room_id, invite.event_id, invite.version.id, invite.data)
 
     async def _make(self, server: ServerName, wish: Wish) -> _Template | Failure:
         try:
+            if wish.proof is not None:
+                await self._prove(server, wish.proof)
             answer = await self._template(server, wish)
             return _Template(server, versions.get(answer.room_version), answer.event)
         except (PeerError, Malformed, UnknownVersion) as error:
@@ -114,6 +141,14 @@ class Handshake:
         if kind == "knock":
             return await self.peers.send_knock(server, event.room_id, event.event_id, event.data)
         return await self.peers.send_leave(server, event.room_id, event.event_id, event.data)
+
+
+class _Lost(Exception):
+    """A candidate did not help; `event`: what it may have taken all the same."""
+
+    def __init__(self, error: Exception, event: Event | None) -> None:
+        super().__init__(str(error))
+        self.error, self.event = error, event
 
 
 def failure(server: ServerName, error: Exception) -> Failure:

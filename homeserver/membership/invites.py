@@ -15,11 +15,11 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
-from homeserver.federation.peers import Peers
-from homeserver.membership import blocks, permission
+from homeserver.federation.peers import Invitation, Peers
+from homeserver.membership import blocks, candidates, permission
 from homeserver.membership.permission import InviteBlocked
 from homeserver.push import spreading
-from homeserver.rooms import acl
+from homeserver.rooms import acl, routing
 from homeserver.rooms.stripped import federated_state
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
@@ -34,6 +34,8 @@ class Invited:
 
     room_id: RoomID
     event_id: EventID
+    candidates: Sequence[ServerName] = ()
+    """Further servers to join through, as it says."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ class Invites:
 
     async def _sign_elsewhere(self, event: Event, server: ServerName) -> Event:
         """The invite with the signature of the server that it goes to."""
-        shown = await self.timeline.database.read(federated_state, event.room_id)
+        invitation = await self.timeline.database.read(_invitation, event)
         try:
-            raw = await self.peers.invite(server, event.room_id, event.event_id, event.version.id, event.data, shown)
+            raw = await self.peers.invite(server, event.room_id, event.event_id, invitation)
             signed = arrival.parse(event.version, bytes(raw), event.room_id)
             if signed.event_id != event.event_id:
                 raise Malformed("it gave back another event")
@@ -127,7 +129,8 @@ class Invites:
         await self.summon(target)
         signed = self.timeline.identity.sign_event(version, event.data)
         stripped = [entry for entry in shown[:MAX_STRIPPED] if is_stripped(entry)]
-        await self.timeline.database.write(self._receive, events_core.read(version, signed, event.room_id), origin, stripped)
+        named = candidates.order(origin, invited.candidates, [], self.timeline.identity.name)
+        await self.timeline.database.write(self._receive, events_core.read(version, signed, event.room_id), named, stripped)
         return signed
 
     def _admit(self, txn: Transaction, origin: ServerName, event: Event) -> None:
@@ -140,7 +143,7 @@ class Invites:
         if not room.departed:
             acl.require(txn, room, origin)
 
-    def _receive(self, txn: Transaction, event: Event, origin: ServerName, stripped: list[Any]) -> None:
+    def _receive(self, txn: Transaction, event: Event, named: list[ServerName], stripped: list[Any]) -> None:
         blocks.refuse(txn, event.room_id)
         target = UserID(event.state_key or "")
         account = accounts.get(txn, target)
@@ -158,10 +161,17 @@ class Invites:
         # A ban that we know of may long be lifted: we were not in the room to hear it.
         if member is not None and member.event_id == event.event_id:
             return
-        members.set_invitation(txn, event.room_id, target, event.version.id, stripped, [origin], event.pdu)
+        members.set_invitation(txn, event.room_id, target, event.version.id, stripped, named, event.pdu)
         stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
         spreading.invited(txn, stored, self.timeline.clock.now())
+
+
+def _invitation(txn: Transaction, event: Event) -> Invitation:
+    """What goes to the server of the invited user."""
+    room = rooms.get(txn, event.room_id)
+    others = routing.servers(txn, room) if room is not None else []
+    return Invitation(event.version.id, event.data, federated_state(txn, event.room_id), others)
 
 
 def profile(txn: Transaction, user: UserID) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Memberships as they stand now, and how those of local users changed.  Knows no rule."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,14 +207,15 @@ def forget(txn: Transaction, room_id: str, user_id: str) -> None:
 
 
 def set_invitation(
-    txn: Transaction, room_id: str, user_id: str, version: str, stripped: list[object], candidates: list[str], event: bytes | None
+    txn: Transaction, room_id: str, user_id: str, version: str, stripped: Sequence[object], candidates: Sequence[str], event: bytes | None
 ) -> None:
     """Remember what a local user was shown of a room elsewhere, and whom to ask about it."""
     txn.run(
         "INSERT INTO remote_invitations (room_id, user_id, version, stripped, candidates, event)"
         " VALUES (:room, :user, :version, :stripped, :candidates, :event) ON CONFLICT (room_id, user_id) DO UPDATE SET"
         " version = excluded.version, stripped = excluded.stripped, candidates = excluded.candidates, event = excluded.event",
-        room=room_id, user=user_id, version=version, stripped=orjson.dumps(stripped), candidates=orjson.dumps(candidates), event=event,
+        room=room_id, user=user_id, version=version, stripped=orjson.dumps(list(stripped)), candidates=orjson.dumps(list(candidates)),
+        event=event,
     )  # fmt: skip
 
 

@@ -1,11 +1,15 @@
 """Joins, knocks, leaves and invites between servers.  spec: server-server-api#joining-rooms and the chapters behind it"""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.events.errors import Malformed
+from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.federation.peers import CANDIDATES
+from homeserver.membership.candidates import MOST
 from homeserver.membership.invites import Invited, Invites
 from homeserver.membership.residents import Residents
 from homeserver.web.callers import Origin
@@ -27,6 +31,7 @@ class Invitation(msgspec.Struct):
     room_version: str
     event: dict[str, Any]
     invite_room_state: list[Any] = []
+    candidates: list[str] = msgspec.field(name=CANDIDATES, default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ class MembershipOfOthers:
     @put("/_matrix/federation/v2/invite/{room_id}/{event_id}", limit="federation", max_body=INVITE)
     async def invite(self, origin: Origin, room_id: RoomID, event_id: EventID, body: Invitation) -> dict[str, Any]:
         """Invite a user of this server; the answer is the event with our signature."""
-        event = await self.invites.receive(origin, body.room_version, Invited(room_id, event_id), body.event, body.invite_room_state)
+        invited = Invited(room_id, event_id, _servers(body.candidates))
+        event = await self.invites.receive(origin, body.room_version, invited, body.event, body.invite_room_state)
         return {"event": event}
 
     @put("/_matrix/federation/v1/invite/{room_id}/{event_id}", limit="federation", max_body=INVITE)
@@ -90,3 +96,12 @@ class MembershipOfOthers:
         shown = unsigned.get("invite_room_state") if isinstance(unsigned, dict) else None
         event = await self.invites.receive(origin, "1", Invited(room_id, event_id), body, shown if isinstance(shown, list) else [])
         return [200, {"event": event}]
+
+
+def _servers(named: list[str]) -> list[ServerName]:
+    """Those that are server names, of as many as would ever be asked."""
+    found = []
+    for text in named[:MOST]:
+        with suppress(Malformed):
+            found.append(ServerName.parse(text))
+    return found
