@@ -3,12 +3,13 @@
 Knows no rule: whoever calls has decided.  Everything here runs inside the writer's transaction.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from homeserver.events import notable, redaction, rules, signing, state_map
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
+from homeserver.rooms import openness
 from homeserver.rooms.activity import Stamps, bumps
 from homeserver.storage import events, members, relations, rooms, search, state
 from homeserver.storage.events import Status, Stored
@@ -23,7 +24,8 @@ Observer = Callable[[Transaction, Room, Stored], None]
 class Decision:
     """What was decided about an event: its status, the state before it, and what the room becomes.
 
-    `after` and `current` are functions of the event's number, because the number is given when it is written.
+    `current` is a function of the state after the event, which is known when it is written.  `known` is its number if it is here
+    already, `awaited` are the numbers of redactions that came before it.
     """
 
     event: Event
@@ -32,6 +34,8 @@ class Decision:
     heads: tuple[Head, ...]
     current: Callable[[bytes], bytes]
     destinations: bytes | None
+    known: int | None = None
+    awaited: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,7 @@ class Entrance:
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored)."""
         event = decision.event
-        known = events.numbers(txn, room.room_id, [event.event_id]).get(event.event_id)
-        num = known[0] if known else txn.number()
+        num = txn.number() if decision.known is None else decision.known
         after = decision.before
         replaces = None
         if event.state_key is not None:
@@ -68,8 +71,8 @@ class Entrance:
             None,
             replaces,
         )
-        (events.place if known else events.add)(txn, stored, decision.destinations)
-        txn.on_commit(txn.memory.put, ("event", num), event, 600 + 3 * (len(event.body) + len(event.envelope)))
+        (events.add if decision.known is None else events.place)(txn, stored, decision.destinations)
+        events.remember(txn, num, event)
         if not shown:
             return room, stored
         head = next((i for i, head in enumerate(decision.heads) if head.event_id == event.event_id), None)
@@ -82,8 +85,8 @@ class Entrance:
         assert stored.position is not None
         stamp = self.stamps.next()
         room = replace(room, active=stamp, bumped=stamp if bumps(event.type) or not room.bumped else room.bumped, position=stored.position)
-        room = self.advance(txn, room, decision.current(after), stored.position, hint=stored)
-        room, stored = self.redactions(txn, room, stored)
+        room = self.advance(txn, room, decision.current(after), stored.position, hints={num: stored})
+        room, stored = self.redactions(txn, room, stored, decision.awaited)
         relations.add(txn, stored)
         search.add(txn, stored)
         txn.wake(room.room_id)
@@ -94,22 +97,24 @@ class Entrance:
         return room, stored
 
     def advance(
-        self, txn: Transaction, room: Room, root: bytes, position: int, *, hint: Stored | None = None, log: bool = True
+        self, txn: Transaction, room: Room, root: bytes, position: int, *, hints: Mapping[int, Stored], log: bool = True
     ) -> Room:
-        """Make `root` the current state of the room: rows of state, members, servers, counts."""
+        """Make `root` the current state of the room: rows of state, members, servers, counts.  `hints`: events of it at hand, by number."""
         if root == room.state_root:
             return room
-        changes = self._changes(txn, room.state_root, root, hint)
+        changes = self._changes(txn, room.state_root, root, hints)
+        state.set_current(txn, room.room_id, changes, position, log=log)
+        if not openness.KEYS.isdisjoint(changes):
+            openness.note(txn, room.room_id, root)
+        changed = [stored for key, stored in changes.items() if key[0] == "m.room.member" and stored is not None]
+        before = members.set_members(txn, room.room_id, changed, position, self.name)
         joined, invited = room.joined_members, room.invited_members
         servers: dict[str, int] = {}
         local_left = local_joined = False
-        for key, stored in changes.items():
-            state.set_current(txn, room.room_id, key, stored, position, log=log)
-            if key[0] != "m.room.member" or stored is None:
-                continue
-            user = UserID(key[1])
+        for stored in changed:
+            user = UserID(stored.key[1])
             local = user.domain == self.name
-            was, now = members.set_member(txn, stored, position, local=local), stored.event.membership
+            was, now = before.get(user), stored.event.membership
             joined += (now == "join") - (was == "join")
             invited += (now == "invite") - (was == "invite")
             if (now == "join") != (was == "join"):
@@ -132,18 +137,20 @@ class Entrance:
             room = replace(room, servers=rooms.servers_hash(txn, others))
         return room
 
-    def _changes(self, txn: Transaction, old: bytes, new: bytes, hint: Stored | None) -> Mapping[Key, Stored | None]:
+    def _changes(self, txn: Transaction, old: bytes, new: bytes, hints: Mapping[int, Stored]) -> Mapping[Key, Stored | None]:
         """Keys that differ between two states, with what the new one has."""
         gone, come = state.difference(txn, old, new)
-        found = {hint.num: hint} if hint is not None and come == {hint.num} else events.by_number(txn, come)
+        found = {num: hints[num] for num in come if num in hints}
+        if len(found) < len(come):
+            found |= events.by_number(txn, come - found.keys())
         changes: dict[Key, Stored | None] = {stored.key: stored for stored in found.values()}
         if len(gone) > len(come) or (gone and len(come) != 1):
             for stored in events.by_number(txn, gone).values():
                 changes.setdefault(stored.key, None)
         return changes
 
-    def redactions(self, txn: Transaction, room: Room, stored: Stored) -> tuple[Room, Stored]:
-        """Carry out the redaction that this event makes, and those that waited for it."""
+    def redactions(self, txn: Transaction, room: Room, stored: Stored, awaited: Sequence[int]) -> tuple[Room, Stored]:
+        """Carry out the redaction that this event makes, and those that waited for it (`awaited`)."""
         target_id = stored.event.redacts if stored.event.type == "m.room.redaction" else None
         if target_id is not None:
             target = events.get(txn, room.room_id, target_id)
@@ -151,7 +158,7 @@ class Entrance:
                 events.await_redaction(txn, room.room_id, target_id, stored.num)
             elif self._may_redact(txn, room, stored, target):
                 room = self._redact(txn, room, target, stored)
-        for num in events.redactions_awaiting(txn, room.room_id, stored.event.event_id):
+        for num in awaited:
             redacting = events.by_number(txn, [num])[num]
             if self._may_redact(txn, room, redacting, stored):
                 room = self._redact(txn, room, stored, redacting)

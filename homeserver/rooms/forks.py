@@ -9,6 +9,7 @@ from homeserver.events import resolution, state_map
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID
 from homeserver.storage import events, state
+from homeserver.storage.arrivals import Around
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.state import Key
@@ -23,21 +24,20 @@ class MissingPredecessors(Exception):
         super().__init__(f"missing predecessors: {', '.join(self.ids)}")
 
 
-def state_before(txn: Transaction, room: Room, event: Event) -> bytes:
-    """The root of the state before a received event.  Raises `MissingPredecessors`."""
-    found = events.find(txn, room.room_id, event.prev_events)
-    roots = {stored.state_after for stored in found.values() if stored.state_after is not None}
-    missing = [event_id for event_id in event.prev_events if event_id not in found or found[event_id].state_after is None]
+def roots_before(event: Event, near: Around) -> set[bytes]:
+    """The roots of the states after the events before this one.  Raises `MissingPredecessors`."""
+    found = [near.known.get(each) for each in event.prev_events]
+    roots = {each.state_after for each in found if each is not None and each.state_after is not None}
+    missing = [each for each, known in zip(event.prev_events, found, strict=True) if known is None or known.state_after is None]
     if missing:
         raise MissingPredecessors(missing)
-    if not roots:
-        return state_map.EMPTY
-    return merged(txn, room, roots)
+    return roots
 
 
-def current(txn: Transaction, room: Room, heads: Iterable[Stored]) -> bytes:
-    """The root of the current state of a room that ends in `heads`."""
-    return merged(txn, room, {stored.state_after for stored in heads if stored.state_after is not None})
+def state_before(txn: Transaction, room: Room, event: Event, near: Around) -> bytes:
+    """The root of the state before a received event.  Raises `MissingPredecessors`."""
+    roots = roots_before(event, near)
+    return merged(txn, room, roots) if roots else state_map.EMPTY
 
 
 def merged(txn: Transaction, room: Room, roots: Iterable[bytes]) -> bytes:

@@ -14,7 +14,8 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.rooms import forks
 from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
-from homeserver.storage import events, relations, rooms, search, state
+from homeserver.storage import arrivals, events, relations, rooms, search, state
+from homeserver.storage.arrivals import Around, Known
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
@@ -59,12 +60,17 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A received event on its way in; `written`: it and the states around it were written down in an earlier act."""
+    """A received event on its way in.
+
+    `written`: it and the states around it were written down in an earlier act; `alone`: it has an act of its own, which may wait
+    for states to be resolved.
+    """
 
     event: Event
     before: Sequence[str] | None
     relay: bool
     written: bool = False
+    alone: bool = True
 
 
 class AlreadyIn(Exception):
@@ -85,97 +91,143 @@ class Reception:
     def accept(self, txn: Transaction, arrived: Arrived) -> Outcome | None:
         """The outcome, or None when the event was only written down and the act must run once more."""
         event = arrived.event
-        room = rooms.lock(txn, event.room_id)
+        room, near = self._lock(txn, event.room_id, [event])
+        before, (room, outcome) = room, self._take(txn, room, arrived, near)
+        if outcome is None:
+            # Resolution runs outside of the writer and can only read what is committed: this event, and the states around it.
+            self._write_down(txn, event, self._before(txn, room, arrived, near), near)
+        elif room is not before:
+            rooms.store(txn, room)
+        return outcome
+
+    def accept_what_fits(self, txn: Transaction, room_id: RoomID, batch: Sequence[Event]) -> list[Outcome | None]:
+        """Take in events of one room in order, as far as they need nothing: nothing that is missing, no resolution; None for the others."""
+        room, near = self._lock(txn, room_id, batch)
+        before, outcomes = room, list[Outcome | None]()
+        for event in batch:
+            try:
+                room, outcome = self._take(txn, room, Arrived(event, None, relay=False, alone=False), near)
+            except (forks.MissingPredecessors, MissingAuth):
+                outcome = None
+            outcomes.append(outcome)
+        if room is not before:
+            rooms.store(txn, room)
+        return outcomes
+
+    def _lock(self, txn: Transaction, room_id: RoomID, batch: Sequence[Event]) -> tuple[Room, Around]:
+        room = rooms.lock(txn, room_id)
         if room is None or room.departed:
-            raise NotFound(f"This server is not in room {event.room_id}")
-        known = events.get(txn, room.room_id, event.event_id)
+            raise NotFound(f"This server is not in room {room_id}")
+        return room, arrivals.around(txn, room_id, batch)
+
+    def _before(self, txn: Transaction, room: Room, arrived: Arrived, near: Around) -> bytes:
+        """The root of the state before the event."""
+        if arrived.before is not None:
+            return self._given(txn, room, arrived.before)
+        return forks.state_before(txn, room, arrived.event, near)
+
+    def _take(self, txn: Transaction, room: Room, arrived: Arrived, near: Around) -> tuple[Room, Outcome | None]:
+        """What becomes of one event in a room that is locked; the caller stores the room.  None: states have to be resolved first."""
+        event = arrived.event
+        known = near.known.get(event.event_id)
         if known is not None and (known.status != Status.OUTLIER or not event.prev_events):
-            return Outcome(known, None if known.status == Status.ACCEPTED else known.status.name.lower())
+            stored = events.by_number(txn, [known.num])[known.num]
+            return room, Outcome(stored, None if known.status == Status.ACCEPTED else known.status.name.lower())
         # Predecessors first: what they bring along often holds the events that this one cites.
-        given = arrived.before
-        root = self._given(txn, room, given) if given is not None else forks.state_before(txn, room, event)
-        refusal = self._unauthorised(txn, event) if event.prev_events else "it follows nothing, and the room has begun"
+        if not arrived.alone and len(forks.roots_before(event, near)) > 1:
+            return room, None
+        root = self._before(txn, room, arrived, near)
+        refusal = self._unauthorised(txn, event, near) if event.prev_events else "it follows nothing, and the room has begun"
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         status = Status.REJECTED
         if refusal is None:
-            refusal = _refusal(event, state.view(txn, root, keys))
+            view = state.view(txn, root, keys)
+            refusal = _refusal(event, view)
             if refusal is None:
-                refusal = _refusal(event, state.view(txn, room.state_root, keys))
+                refusal = None if root == room.state_root else _refusal(event, state.view(txn, room.state_root, keys))
                 status = Status.ACCEPTED if refusal is None else Status.SOFT_FAILED
-        if status == Status.ACCEPTED and not arrived.written and _forks(room, event):
-            # Resolution runs outside of the writer and can only read what is committed: this event, and the states around it.
-            self._write_down(txn, event, root, known)
-            return None
-        decision = self._decide(txn, room, event, status, root)
+        if status == Status.ACCEPTED and not arrived.written and self._forks(txn, room, event, root):
+            return room, None
+        decision = self._decide(txn, room, event, status, root, near)
         if arrived.relay and status == Status.ACCEPTED:
             decision = replace(decision, destinations=destinations(txn, self.name, room, event))
         room, stored = self.entrance.enter(txn, room, decision)
         if status == Status.ACCEPTED:
-            self._note_gaps(txn, room, stored)
-            rooms.store(txn, room)
-        return Outcome(stored, refusal)
+            self._note_gaps(txn, room, stored, near)
+        near.note(stored)
+        return room, Outcome(stored, refusal)
 
-    def _write_down(self, txn: Transaction, event: Event, root: bytes, known: Stored | None) -> None:
+    def _write_down(self, txn: Transaction, event: Event, root: bytes, near: Around) -> None:
+        known = near.known.get(event.event_id)
         num = known.num if known is not None else txn.number()
         if known is None:
             events.add(txn, events.outlier(event, num))
         state.put(txn, root, {event.key: num} if event.key else {})
 
-    def _decide(self, txn: Transaction, room: Room, event: Event, status: Status, root: bytes) -> Decision:
+    def _forks(self, txn: Transaction, room: Room, event: Event, root: bytes) -> bool:
+        """Whether the room has further ends beside this event, whose states are not simply the same."""
+        others = [head.num for head in room.heads if head.event_id not in event.prev_events]
+        if not others:
+            return False
+        return event.state_key is not None or len(others) >= MOST_HEADS or arrivals.states_after(txn, others) != {root}
+
+    def _decide(self, txn: Transaction, room: Room, event: Event, status: Status, root: bytes, near: Around) -> Decision:
         """What the room becomes by an event that stands somewhere in its graph."""
-        if status != Status.ACCEPTED or event.event_id in events.cited_as_missing(txn, room.room_id, [event.event_id]):
-            return Decision(event, status, root, room.heads, lambda after: room.state_root, None)
-        followed = self._followed(txn, event)
+        known = near.known.get(event.event_id)
+        num, awaited = None if known is None else known.num, near.awaited.get(event.event_id, ())
+        decision = Decision(event, status, root, room.heads, lambda after: room.state_root, None, num, awaited)
+        if status != Status.ACCEPTED or event.event_id in near.missed:
+            return decision
+        followed = self._followed(txn, event, near)
         others = tuple(head for head in room.heads if head.event_id not in followed)
-        heads = (*others, head_of(event))[-MOST_HEADS:]
+        decision = replace(decision, heads=(*others, head_of(event))[-MOST_HEADS:])
         if len(others) >= MOST_HEADS:
             # A server may go on for ever without a look at what others say.  What older ends brought is in the current state.
-            return Decision(event, status, root, heads, lambda after: forks.merged(txn, room, {room.state_root, after}), None)
+            return replace(decision, current=lambda after: forks.merged(txn, room, {room.state_root, after}))
         if not others:
-            return Decision(event, status, root, heads, lambda after: after, None)
-        ends = events.by_number(txn, [head.num for head in others])
-        roots = {stored.state_after for stored in ends.values() if stored.state_after is not None}
+            return replace(decision, current=lambda after: after)
+        roots = arrivals.states_after(txn, [head.num for head in others])
         if event.state_key is None:
             now = forks.merged(txn, room, {*roots, root})
-            return Decision(event, status, root, heads, lambda after: now, None)
-        return Decision(event, status, root, heads, lambda after: forks.merged(txn, room, {*roots, after}), None)
+            return replace(decision, current=lambda after: now)
+        return replace(decision, current=lambda after: forks.merged(txn, room, {*roots, after}))
 
-    def _followed(self, txn: Transaction, event: Event) -> set[str]:
+    def _followed(self, txn: Transaction, event: Event, near: Around) -> set[str]:
         """The events that `event` comes right after, through those that were not shown: an end behind one of these is none."""
         followed: set[str] = set()
         ahead: set[str] = set(event.prev_events)
+        known = near.known
         while ahead and len(followed) < MOST_FOLLOWED:
             followed |= ahead
-            known = events.numbers(txn, event.room_id, ahead)
-            hidden = [one for one, (_, status) in known.items() if status in (Status.SOFT_FAILED, Status.REJECTED)]
-            found = events.find(txn, event.room_id, hidden) if hidden else {}
+            hidden = [one for one in ahead if one in known and known[one].status in (Status.SOFT_FAILED, Status.REJECTED)]
+            if not hidden:
+                break
+            found = events.find(txn, event.room_id, hidden)
             cited: set[str] = {before for one in found.values() for before in one.event.prev_events}
             ahead = cited - followed
+            known = {one: Known(num, status, None) for one, (num, status) in events.numbers(txn, event.room_id, ahead).items()}
         return followed
 
-    def _unauthorised(self, txn: Transaction, event: Event) -> str | None:
+    def _unauthorised(self, txn: Transaction, event: Event, near: Around) -> str | None:
         """Why the events that it cites do not allow the event; None if they do."""
-        found = events.find(txn, event.room_id, event.auth_events)
-        missing = [event_id for event_id in event.auth_events if event_id not in found]
+        missing = [event_id for event_id in event.auth_events if event_id not in near.known]
         if missing:
             raise MissingAuth(missing)
-        for event_id, stored in found.items():
-            if stored.status == Status.REJECTED:
+        for event_id in event.auth_events:
+            if near.known[event_id].status == Status.REJECTED:
                 return f"its auth event {event_id} was rejected"
-        cited = [found[event_id].event for event_id in event.auth_events]
+        found = events.rules_view(txn, [near.known[event_id].num for event_id in dict.fromkeys(event.auth_events)])
+        cited = list(found.values())
         if event.version.room_id_is_create_hash and event.type != "m.room.create":
-            cited = [*cited, *self._create_event(txn, event)]
+            # These versions derive the room id from the create event, and do not cite it.
+            create = near.known.get("$" + event.room_id[1:])
+            cited += [] if create is None else events.rules_view(txn, [create.num]).values()
         try:
-            rules.check_auth_events(event, [stored.event for stored in found.values()])
+            rules.check_auth_events(event, list(found.values()))
             rules.check(event, {auth.key: auth for auth in cited})  # type: ignore[misc]
         except Denied as error:
             return str(error)
         return None
-
-    def _create_event(self, txn: Transaction, event: Event) -> list[Event]:
-        """The create event that versions which derive the room id from it do not cite."""
-        create = events.get(txn, event.room_id, "$" + event.room_id[1:])
-        return [] if create is None else [create.event]
 
     def _given(self, txn: Transaction, room: Room, ids: Sequence[str]) -> bytes:
         """The root of a state that was fetched; rejected events are no part of it."""
@@ -183,27 +235,30 @@ class Reception:
         usable = [stored for stored in found.values() if stored.status != Status.REJECTED and stored.event.state_key is not None]
         return state.put(txn, state_map.EMPTY, {stored.key: stored.num for stored in usable})
 
-    def _note_gaps(self, txn: Transaction, room: Room, stored: Stored) -> None:
+    def _note_gaps(self, txn: Transaction, room: Room, stored: Stored, near: Around) -> None:
         event = stored.event
-        here = events.numbers(txn, room.room_id, event.prev_events)
-        missing = [event_id for event_id in event.prev_events if event_id not in here or here[event_id][1] == Status.OUTLIER]
+        missing = [each for each in event.prev_events if each not in near.known or near.known[each].status == Status.OUTLIER]
         if missing and stored.order is not None:
             events.add_gaps(txn, room.room_id, missing, stored.num, stored.order)
-        events.close_gaps(txn, room.room_id, [event.event_id])
+        if event.event_id in near.missed:
+            events.close_gaps(txn, room.room_id, [event.event_id])
+            near.missed.discard(event.event_id)
 
     def outliers(self, txn: Transaction, room_id: RoomID, batch: Sequence[Event]) -> dict[str, Stored]:
         """Write events as outliers, each checked against what it cites; those whose authority is missing are left out."""
         usable = events.find(txn, room_id, [event.event_id for event in batch])
+        near = arrivals.around(txn, room_id, batch)
         for event in ordering.causal(batch):
             if event.event_id in usable:
                 continue
             try:
-                refusal = self._unauthorised(txn, event)
+                refusal = self._unauthorised(txn, event, near)
             except MissingAuth:
                 continue
-            status = Status.OUTLIER if refusal is None else Status.REJECTED
-            stored = Stored(event, txn.number(), status, None, None, None, None, None, None, None)
+            stored = replace(events.outlier(event, txn.number()), status=Status.OUTLIER if refusal is None else Status.REJECTED)
             events.add(txn, stored)
+            events.remember(txn, stored.num, event)
+            near.note(stored)
             usable[event.event_id] = stored
         return usable
 
@@ -212,6 +267,7 @@ class Reception:
         if room is None or room.departed:
             return False
         usable = self.outliers(txn, room_id, batch)
+        near = arrivals.around(txn, room_id, batch)
         minor = min(events.lowest_minor(txn, room_id, place[0]), place[1])
         fresh = 0
         for event in ordering.newest_first(batch):
@@ -222,21 +278,28 @@ class Reception:
             fresh += 1
             stored = replace(known, status=Status.ACCEPTED, order=(place[0], minor))
             events.place(txn, stored)
-            self._note_gaps(txn, room, stored)
+            near.note(stored)
+            self._note_gaps(txn, room, stored, near)
             relations.add(txn, stored)
             search.add(txn, stored)
-            room, _ = self.entrance.redactions(txn, room, stored)
+            room, _ = self.entrance.redactions(txn, room, stored, near.awaited.get(event.event_id, ()))
         # What nobody sent although it was asked for will not come: the walk goes on without it.
         events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])
         rooms.store(txn, room)
         return fresh > 0
 
-    def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> None:
-        """Write as outliers what was checked already."""
-        here = events.numbers(txn, room.room_id, [event.event_id for event in known])
+    def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> dict[EventID, Stored]:
+        """Write as outliers what was checked already; all of it that was not rejected here before."""
+        near = arrivals.around(txn, room.room_id, known)
+        kept: dict[EventID, Stored] = {}
         for event in known:
-            if event.event_id not in here:
-                events.add(txn, events.outlier(event, txn.number()))
+            here = near.known.get(event.event_id)
+            stored = events.outlier(event, txn.number() if here is None else here.num)
+            if here is None:
+                events.add(txn, stored)
+            if here is None or here.status != Status.REJECTED:
+                kept[event.event_id] = stored
+        return kept
 
     def begin(self, txn: Transaction, beginning: Beginning) -> EventID:
         event = beginning.event
@@ -248,15 +311,28 @@ class Reception:
         if room is None:
             room = empty_room(beginning.create)
             rooms.add(txn, room)
-        self._remember(txn, room, beginning.known)
-        root = self._given(txn, room, beginning.state)
+        kept = self._remember(txn, room, beginning.known)
+        before = {stored.num: stored for event_id in beginning.state if (stored := kept.get(event_id)) is not None}
+        root = state.put(txn, state_map.EMPTY, {stored.key: num for num, stored in before.items()})
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
-        rules.check(event, state.view(txn, root, keys))
+        nums = state.numbers(txn, root, keys)
+        rules.check(event, {key: before[num].event for key, num in nums.items()})
         # The state is new here, not a change: nobody was in the room to see it change.
-        room = self.entrance.advance(txn, room, root, txn.position(), log=False)
-        decision = Decision(event, Status.ACCEPTED, root, (head_of(event),), lambda after: after, None)
+        room = self.entrance.advance(txn, room, root, txn.position(), hints=before, log=False)
+        near = arrivals.around(txn, room.room_id, [event])
+        here = near.known.get(event.event_id)
+        decision = Decision(
+            event,
+            Status.ACCEPTED,
+            root,
+            (head_of(event),),
+            lambda after: after,
+            None,
+            None if here is None else here.num,
+            near.awaited.get(event.event_id, ()),
+        )
         room, stored = self.entrance.enter(txn, room, decision)
-        self._note_gaps(txn, room, stored)
+        self._note_gaps(txn, room, stored, near)
         rooms.store(txn, room)
         return stored.event.event_id
 
@@ -265,11 +341,6 @@ def _is_same(txn: Transaction, room: Room, create: Event) -> bool:
     """Whether a room that was left and one that is entered have the same version and the same first event."""
     known = state.view(txn, room.state_root, [rules.CREATE]).get(rules.CREATE)
     return room.version.id == create.version.id and (known is None or known.event_id == create.event_id)
-
-
-def _forks(room: Room, event: Event) -> bool:
-    """Whether the room has further ends beside this event."""
-    return any(head.event_id not in event.prev_events for head in room.heads)
 
 
 def _refusal(event: Event, view: dict[tuple[str, str], Event]) -> str | None:

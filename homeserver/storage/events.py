@@ -297,11 +297,6 @@ def await_redaction(txn: Transaction, room_id: str, target_id: str, num: int) ->
     )  # fmt: skip
 
 
-def redactions_awaiting(txn: Transaction, room_id: str, target_id: str) -> list[int]:
-    """Numbers of the redactions of `target_id` that came before it."""
-    return [num for (num,) in txn.all("SELECT num FROM redactions WHERE room_id = :room AND target_id = :id", room=room_id, id=target_id)]
-
-
 def add_gaps(txn: Transaction, room_id: str, missing: Iterable[str], num: int, order: Order) -> None:
     """Remember that the event `num`, at `order`, follows events that are not here."""
     for missing_id in missing:

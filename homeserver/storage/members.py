@@ -8,6 +8,7 @@ import orjson
 
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.storage.events import Stored
+from homeserver.storage import feed
 from homeserver.storage.transactions import Transaction
 
 
@@ -29,48 +30,64 @@ class Member:
 
 def set_member(txn: Transaction, stored: Stored, position: int, *, local: bool) -> str | None:
     """Write a user's membership from the member event that now stands; answers the membership before it."""
-    event = stored.event
-    assert event.state_key is not None
-    user = UserID(event.state_key)
-    membership = event.membership or "leave"
-    name, avatar = event.content.get("displayname"), event.content.get("avatar_url")
-    previous: str | None = txn.value(
-        "SELECT membership FROM members WHERE room_id = :room AND user_id = :user", room=event.room_id, user=user
-    )
-    txn.run(
+    user = UserID(stored.key[1])
+    return set_members(txn, stored.event.room_id, [stored], position, user.domain if local else None).get(user)
+
+
+def set_members(txn: Transaction, room_id: str, batch: Sequence[Stored], position: int, own: str | None) -> dict[UserID, str]:
+    """Write memberships from the member events that now stand, one of each user; the memberships before, of those who had one.
+
+    `own` is the name of this server: how memberships of its users change is kept.
+    """
+    users = [UserID(stored.key[1]) for stored in batch]
+    if not users:
+        return {}
+    feed.concern(txn, position, (room_id, *users))
+    before: dict[UserID, str] = {
+        UserID(user): membership
+        for user, membership in txn.all(
+            "SELECT user_id, membership FROM members WHERE room_id = :room AND user_id IN :users", room=room_id, users=users
+        )
+    }
+    rows = [_row(stored, user, before.get(user), position, own) for user, stored in zip(users, batch, strict=True)]
+    txn.many(
         "INSERT INTO members (room_id, user_id, membership, previous, sender, num, event_id, position, server, local, display_name,"
         " avatar_url, forgotten) VALUES (:room, :user, :membership, :previous, :sender, :num, :id, :position, :server, :local, :name,"
         " :avatar, 0) ON CONFLICT (room_id, user_id) DO UPDATE SET membership = excluded.membership, previous = excluded.previous,"
         " sender = excluded.sender, num = excluded.num, event_id = excluded.event_id, position = excluded.position,"
         " display_name = excluded.display_name, avatar_url = excluded.avatar_url,"
         " forgotten = CASE WHEN excluded.membership IN ('leave', 'ban') THEN members.forgotten ELSE 0 END",
-        room=event.room_id,
-        user=user,
-        membership=membership,
-        previous=previous,
-        sender=event.sender,
-        num=stored.num,
-        id=event.event_id,
-        position=position,
-        server=user.domain,
-        local=int(local),
-        name=name if isinstance(name, str) and "\0" not in name else None,
-        avatar=avatar if isinstance(avatar, str) and "\0" not in avatar else None,
+        rows,
+    )
+    local = [row for row in rows if row["local"]]
+    txn.many(
+        "INSERT INTO membership_changes (user_id, position, room_id, membership, previous, num)"
+        " VALUES (:user, :position, :room, :membership, :previous, :num)"
+        " ON CONFLICT (user_id, position, room_id) DO UPDATE SET membership = excluded.membership, num = excluded.num",
+        [{name: row[name] for name in ("user", "position", "room", "membership", "previous", "num")} for row in local],
     )
     if local:
-        txn.run(
-            "INSERT INTO membership_changes (user_id, position, room_id, membership, previous, num)"
-            " VALUES (:user, :position, :room, :membership, :previous, :num)"
-            " ON CONFLICT (user_id, position, room_id) DO UPDATE SET membership = excluded.membership, num = excluded.num",
-            user=user,
-            position=position,
-            room=event.room_id,
-            membership=membership,
-            previous=previous,
-            num=stored.num,
-        )
-        txn.wake(user, "memberships")
-    return previous
+        txn.wake(*[str(row["user"]) for row in local], "memberships")
+    return before
+
+
+def _row(stored: Stored, user: UserID, previous: str | None, position: int, own: str | None) -> dict[str, object]:
+    event, server = stored.event, user.domain
+    name, avatar = event.content.get("displayname"), event.content.get("avatar_url")
+    return {
+        "room": event.room_id,
+        "user": user,
+        "membership": event.membership or "leave",
+        "previous": previous,
+        "sender": event.sender,
+        "num": stored.num,
+        "id": event.event_id,
+        "position": position,
+        "server": server,
+        "local": int(server == own),
+        "name": name if isinstance(name, str) and "\0" not in name else None,
+        "avatar": avatar if isinstance(avatar, str) and "\0" not in avatar else None,
+    }
 
 
 def count_server(txn: Transaction, room_id: str, server: str, change: int) -> int:

@@ -52,10 +52,10 @@ def everything(txn: Transaction, root: bytes) -> list[Stored]:
 def put(txn: Transaction, root: bytes, changes: Mapping[Key, int | None]) -> bytes:
     """The root of the state that differs from `root` by `changes`; its new nodes are written."""
     new_root, nodes = state_map.put(root, changes, loader(txn))
-    for node_id, node in nodes.items():
-        if txn.memory.get(("node", node_id)) is None:
-            txn.run("INSERT INTO state_nodes (id, node) VALUES (:id, :node) ON CONFLICT DO NOTHING", id=node_id, node=node)
-            txn.on_commit(txn.memory.put, ("node", node_id), node, 120 + len(node))
+    fresh = [{"id": node_id, "node": node} for node_id, node in nodes.items() if txn.memory.get(("node", node_id)) is None]
+    txn.many("INSERT INTO state_nodes (id, node) VALUES (:id, :node) ON CONFLICT DO NOTHING", fresh)
+    for node in fresh:
+        txn.memory.put(("node", node["id"]), node["node"], 120 + len(node["node"]))
     return new_root
 
 
@@ -129,24 +129,30 @@ def changed(txn: Transaction, room_id: str, low: int, high: int) -> dict[Key, in
     return {(kind, key): num for kind, key, num in rows}
 
 
-def set_current(txn: Transaction, room_id: str, key: Key, stored: Stored | None, position: int, *, log: bool) -> None:
-    """Write one change of the current state; `log` says whether `/sync` is to see it as a change."""
-    kind, state_key = key
-    if stored is None:
+def set_current(txn: Transaction, room_id: str, changes: Mapping[Key, Stored | None], position: int, *, log: bool) -> None:
+    """Write changes of the current state; `log` says whether `/sync` is to see them as changes."""
+    gone = [key for key, stored in changes.items() if stored is None]
+    for kind, state_key in gone:
         txn.run(
             "DELETE FROM current_state WHERE room_id = :room AND type = :type AND state_key = :key",
             room=room_id, type=kind, key=state_key,
         )  # fmt: skip
-    else:
-        txn.run(
-            "INSERT INTO current_state (room_id, type, state_key, num, event_id, position)"
-            " VALUES (:room, :type, :key, :num, :id, :position) ON CONFLICT (room_id, type, state_key)"
-            " DO UPDATE SET num = excluded.num, event_id = excluded.event_id, position = excluded.position",
-            room=room_id, type=kind, key=state_key, num=stored.num, id=stored.event.event_id, position=position,
-        )  # fmt: skip
+    txn.many(
+        "INSERT INTO current_state (room_id, type, state_key, num, event_id, position)"
+        " VALUES (:room, :type, :key, :num, :id, :position) ON CONFLICT (room_id, type, state_key)"
+        " DO UPDATE SET num = excluded.num, event_id = excluded.event_id, position = excluded.position",
+        [
+            {"room": room_id, "type": key[0], "key": key[1], "num": stored.num, "id": stored.event.event_id, "position": position}
+            for key, stored in changes.items()
+            if stored is not None
+        ],
+    )
     if log:
-        txn.run(
+        txn.many(
             "INSERT INTO state_changes (room_id, position, type, state_key, num) VALUES (:room, :position, :type, :key, :num)"
             " ON CONFLICT (room_id, position, type, state_key) DO UPDATE SET num = excluded.num",
-            room=room_id, position=position, type=kind, key=state_key, num=None if stored is None else stored.num,
-        )  # fmt: skip
+            [
+                {"room": room_id, "position": position, "type": key[0], "key": key[1], "num": None if stored is None else stored.num}
+                for key, stored in changes.items()
+            ],
+        )
