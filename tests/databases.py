@@ -113,7 +113,7 @@ class _Reused(Postgres):
         connection, self._connection = self._connection, None
         if not connection.closed:
             with connection.cursor() as cursor:
-                cursor.execute("ROLLBACK")
+                cursor.execute("ROLLBACK; DEALLOCATE ALL")
             _free.append(connection)
 
 

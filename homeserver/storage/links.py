@@ -75,7 +75,7 @@ class Link(Protocol):
         """A statement whose result nobody needs; an error may come with a later one or the commit."""
 
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """A statement once for each row."""
+        """A statement once for each row; an error may come with a later one or the commit."""
 
     def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         """Rows for a table; an error may come with a later statement or the commit."""

@@ -101,8 +101,17 @@ class Transaction:
             self._flush(sql)
         return self._link.run(sql, parameters)
 
+    def later(self, sql: str, **parameters: Any) -> None:
+        """Carry out a statement whose result nobody needs, such as an upsert: it goes with the next one, at the latest the commit.
+
+        So an error is reported late, as that of an `insert`.
+        """
+        if self.buffered:
+            self._flush(sql)
+        self._link.later(sql, parameters)
+
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Carry out a statement once for each of `rows`, in few round trips."""
+        """Like `later`, once for each of `rows`."""
         if not rows:
             return
         if self.buffered:
