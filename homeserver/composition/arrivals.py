@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from homeserver.api.server.proofs import InviteProofs
 from homeserver.api.server.transactions import Transactions
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground, Service
 from homeserver.composition.rooms import Rooms
 from homeserver.federation.gaps import Gaps
 from homeserver.federation.inbox import Inbox, TakeEDU
+from homeserver.membership.proofs import Proofs
 from homeserver.membership.withdrawn import Withdrawals
 from homeserver.periodic import Periodic
 
@@ -29,5 +31,5 @@ def compose(ground: Ground, federation: Federation, rooms: Rooms, edus: Mapping[
     gaps = Gaps(rooms.timeline, federation.peers, federation.keyring, ground.clock)
     withdrawals = Withdrawals(ground.database, ground.identity)
     inbox = Inbox(ground.database, gaps, ground.clock, edus, withdrawals.take, federation.entering)
-    endpoints = (Transactions(inbox, ground.settings.federation.max_transaction),)
+    endpoints = (Transactions(inbox, ground.settings.federation.max_transaction), InviteProofs(Proofs(gaps)))
     return Arrivals(inbox, endpoints, (inbox, Periodic(ground.clock, HOUR, inbox.tidy)))

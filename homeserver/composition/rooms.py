@@ -12,6 +12,7 @@ from homeserver.rooms import delayed
 from homeserver.rooms.activity import Stamps
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.entering import Entrance, Observer
+from homeserver.rooms.openness import Completion
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events
 
@@ -41,7 +42,7 @@ def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
         DelayedEventPages(later),
     )
     tidy = Periodic(ground.clock, HOUR, partial(_forget_sent, ground))
-    return Rooms(timeline, later, endpoints, (later, tidy))
+    return Rooms(timeline, later, endpoints, (later, tidy, Completion(ground.database)))
 
 
 async def _forget_sent(ground: Ground) -> None:

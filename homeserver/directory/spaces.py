@@ -18,7 +18,7 @@ from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.federation.failures import PeerError
 from homeserver.federation.peers import Peers
-from homeserver.rooms import acl, visibility
+from homeserver.rooms import acl, openness
 from homeserver.rooms.visibility import NoSuchRoom
 from homeserver.storage import directory, members, rooms, state
 from homeserver.storage.database import Database
@@ -197,7 +197,7 @@ def look(txn: Transaction, room_id: str, viewer: Viewer, suggested_only: bool) -
 
 def accessible(txn: Transaction, about: Summary, viewer: Viewer) -> bool:
     """Whether the viewer is in the room, may join it, knock or peek."""
-    if about.world_readable or about.join_rule in visibility.OPEN_JOIN_RULES or directory.is_published(txn, about.room_id):
+    if about.world_readable or about.join_rule in openness.OPEN_JOIN_RULES or directory.is_published(txn, about.room_id):
         return True
     if isinstance(viewer, UserID):
         member = members.get(txn, about.room_id, viewer)
@@ -214,7 +214,7 @@ def accessible(txn: Transaction, about: Summary, viewer: Viewer) -> bool:
 def admits(txn: Transaction, entry: Entry, user: UserID) -> bool:
     """Whether a user may see a room of which another server told us: it does not know our users."""
     rule = entry.get("join_rule", "public")  # spec: servers leave it out where it is public
-    if entry["world_readable"] or rule in visibility.OPEN_JOIN_RULES:
+    if entry["world_readable"] or rule in openness.OPEN_JOIN_RULES:
         return True
     member = members.get(txn, entry["room_id"], user)
     if member is not None and member.membership in ("join", "invite"):

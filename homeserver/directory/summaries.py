@@ -9,7 +9,7 @@ from typing import Any
 
 from homeserver.events import topics
 from homeserver.events.event import Event
-from homeserver.rooms import visibility
+from homeserver.rooms import openness
 from homeserver.storage import events
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
@@ -119,7 +119,7 @@ def _summary(room: Room, state: Mapping[str, Event]) -> Summary:
         _word(state, "m.room.avatar", "url"),
         _word(state, "m.room.canonical_alias", "alias"),
         _word(state, RULES, "join_rule") or "invite",
-        tuple(visibility.allowed_rooms(rules)) if rules is not None and str(rules.content.get("join_rule")).endswith("restricted") else (),
+        tuple(openness.allowed_rooms(rules)) if rules is not None and str(rules.content.get("join_rule")).endswith("restricted") else (),
         history or "shared",
         _word(state, "m.room.guest_access", "guest_access") == "can_join",
         _word(state, CREATE, "type"),

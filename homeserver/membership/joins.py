@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from homeserver.errors import GuestAccess, NotFound
-from homeserver.events import arrival, joining
+from homeserver.errors import GuestAccess
+from homeserver.events import arrival, joining, versions
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied, Malformed
 from homeserver.events.event import Event
@@ -22,6 +22,7 @@ from homeserver.rooms import visibility
 from homeserver.rooms.reception import Beginning
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import members, rooms, state
+from homeserver.storage.members import Invitation, Member
 from homeserver.storage.transactions import Transaction
 
 
@@ -32,6 +33,8 @@ class Route:
     here: bool
     content: dict[str, Any]
     candidates: list[ServerName]
+    proof: Event | None = None
+    """The invite that the user has from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Joins:
         if route.here:
             await self.timeline.set_state(room_id, Draft("m.room.member", user, {**route.content, "membership": "join"}, user))
             return room_id
-        wish = Wish("join", room_id, user, route.content)
+        wish = Wish("join", room_id, user, route.content, route.proof)
         with self.entering.into(room_id):
             await self.handshake.through(route.candidates, wish, self._enter)
         return room_id
@@ -66,34 +69,28 @@ class Joins:
     def _route(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any]) -> Route:
         blocks.refuse(txn, room_id)
         ourselves = self.timeline.identity.name
-        invitation = members.invitation(txn, room_id, user)
-        member = members.get(txn, room_id, user)
-        inviter = member.sender.domain if member is not None and member.membership == "invite" else None
-        invited = invitation.candidates if invitation is not None else []
-        # Whom we remember from an earlier stay, and whom the ID names, are asked where the client names nobody.
+        # Whom the ID names, and whom we remember from an earlier stay, is asked where the client names nobody.
         named = candidates.of_id(room_id) if not via else []
+        if not visibility.may_know(txn, room_id, user):
+            # To this user the room does not exist here, whether it does or not.
+            return Route(False, content, candidates.order(None, via, named, ourselves))
+        member, invitation = members.get(txn, room_id, user), members.invitation(txn, room_id, user)
+        invited = member is not None and member.membership == "invite"
+        inviter = ServerName(member.sender.domain) if member is not None and invited else None
         room = rooms.get(txn, room_id)
         here = room is not None and not room.departed
-        known = [*invited, *(rooms.joined_servers(txn, room_id) if here or not via else []), *named]
-        others = candidates.order(ServerName(inviter) if inviter else None, via, known, ourselves)
-        if room is None or room.departed:
-            return Route(False, content, others)
+        brought = invitation.candidates if invitation is not None else []
+        known = [*brought, *(rooms.joined_servers(txn, room_id) if here or not via else []), *named]
+        others = candidates.order(inviter, via, known, ourselves)
+        if room is None or not here:
+            return Route(False, content, others, _proof(member, invitation) if invited else None)
         if member is not None and member.membership in ("join", "invite", "ban"):
             return Route(True, content, others)
         verdict = restricted.judge(txn, room, user)
         if verdict.voucher is not None:
             return Route(True, {**content, restricted.VOUCHER: verdict.voucher}, others)
-        if verdict.elsewhere and others:
-            # Nobody here may vouch for the user; another server can.
-            return Route(False, content, others)
-        if verdict.open:
-            return Route(True, content, others)
-        try:
-            visibility.find(txn, room_id, user)
-        except NotFound:
-            # To this user the room does not exist here: exactly what happens with one that we never heard of.
-            return Route(False, content, candidates.order(None, via, named, ourselves))
-        return Route(True, content, others)
+        # Where nobody here may vouch for the user, another server can.
+        return Route(not (verdict.elsewhere and others), content, others)
 
     async def _enter(self, done: Done) -> None:
         """Take in the room that a candidate answered with.  Raises `Malformed` or `Denied` when the answer is no good."""
@@ -113,6 +110,14 @@ class Joins:
         )
         before = [event.event_id for event in entrance.state.values()]
         await self.timeline.begin(Beginning(join, entrance.create, entrance.order, before))
+
+
+def _proof(member: Member | None, invitation: Invitation | None) -> Event | None:
+    """The whole signed invite, where that is what the membership rests on."""
+    if member is None or invitation is None or invitation.event is None:
+        return None
+    event = arrival.parse(versions.get(invitation.version), invitation.event, member.room_id)
+    return event if event.event_id == member.event_id else None
 
 
 def _signed(done: Done) -> Event:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.events.identifiers import UserID
-from homeserver.rooms import powers, visibility
+from homeserver.rooms import openness, powers
 from homeserver.storage import members, rooms, state
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
@@ -22,7 +22,7 @@ class Verdict:
 
 def judge(txn: Transaction, room: Room, user: UserID) -> Verdict:
     """How the join rule stands to somebody who has no membership in the room."""
-    event = state.view(txn, room.state_root, [visibility.JOIN_RULES]).get(visibility.JOIN_RULES)
+    event = state.view(txn, room.state_root, [openness.JOIN_RULES]).get(openness.JOIN_RULES)
     rule = event.content.get("join_rule") if event is not None else None
     if rule == "public":
         return Verdict(open=True)
@@ -31,7 +31,7 @@ def judge(txn: Transaction, room: Room, user: UserID) -> Verdict:
     )
     if event is None or not restricted:
         return Verdict()
-    allowed = visibility.allowed_rooms(event)
+    allowed = openness.allowed_rooms(event)
     known = [other for other in allowed if (found := rooms.get(txn, other)) is not None and not found.departed]
     if not any(members.is_joined(txn, other, user) for other in known):
         return Verdict(elsewhere=len(known) < len(allowed))

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from homeserver.errors import NotFound
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
-from homeserver.storage import events, members, rooms, state
+from homeserver.rooms.openness import HISTORY
+from homeserver.storage import events, members, openness, rooms, state
 from homeserver.storage.events import Order, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
-
-HISTORY = ("m.room.history_visibility", "")
-JOIN_RULES = ("m.room.join_rules", "")
-OPEN_JOIN_RULES = frozenset({"public", "knock", "knock_restricted"})
 
 
 class NoSuchRoom(NotFound):
@@ -26,57 +23,26 @@ class NoSuchRoom(NotFound):
 
 
 def find(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> Room:
-    """The room, if `viewer` may know of it; raises `NoSuchRoom`.
+    """The room, if `viewer` may know of it; raises `NoSuchRoom`.  Of a hidden room nothing is read, as of one that never was."""
+    room = rooms.get(txn, room_id) if may_know(txn, room_id, viewer) else None
+    if room is None:
+        raise NoSuchRoom()
+    return room
+
+
+def may_know(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> bool:
+    """Whether `viewer` may know of the room, if there is one: one look-up, by indexes only.
 
     A room is known to whom has or had a membership in it (forgetting changes nothing), and to everybody if it is
     world-readable, published, or open to joins or knocks; also to members of a room that its join rule allows.
     """
-    right = _has_membership(txn, room_id, viewer)
-    room = rooms.get(txn, room_id)
-    if room is None or not (right or _open(txn, room, viewer)):
-        raise NoSuchRoom()
-    return room
+    look_up = openness.known_to_user if isinstance(viewer, UserID) else openness.known_to_server
+    return look_up(txn, room_id, viewer)
 
 
 def world_readable(txn: Transaction, room: Room) -> bool:
     """Whether everybody may read the room as it is now."""
     return _history(state.view(txn, room.state_root, [HISTORY]).get(HISTORY)) == "world_readable"
-
-
-def _has_membership(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> bool:
-    if isinstance(viewer, UserID):
-        found = txn.value("SELECT 1 FROM members WHERE room_id = :room AND user_id = :viewer", room=room_id, viewer=viewer)
-    else:
-        found = txn.value("SELECT 1 FROM members WHERE room_id = :room AND server = :viewer LIMIT 1", room=room_id, viewer=viewer)
-    return found is not None
-
-
-def _open(txn: Transaction, room: Room, viewer: UserID | ServerName) -> bool:
-    view = state.view(txn, room.state_root, [HISTORY, JOIN_RULES])
-    if _history(view.get(HISTORY)) == "world_readable":
-        return True
-    rules = view.get(JOIN_RULES)
-    rule = rules.content.get("join_rule") if rules is not None else None
-    if rule in OPEN_JOIN_RULES:
-        return True
-    if txn.value("SELECT 1 FROM published_rooms WHERE room_id = :room", room=room.room_id) is not None:
-        return True
-    return rule == "restricted" and rules is not None and any(_in(txn, allowed, viewer) for allowed in allowed_rooms(rules))
-
-
-def allowed_rooms(rules: Event) -> list[str]:
-    """The rooms whose members a restricted join rule lets in.  spec: client-server-api#restricted-rooms"""
-    allow = rules.content.get("allow")
-    if not isinstance(allow, list):
-        return []
-    conditions = [entry for entry in allow if isinstance(entry, dict) and entry.get("type") == "m.room_membership"]
-    return [entry["room_id"] for entry in conditions if isinstance(entry.get("room_id"), str) and "\0" not in entry["room_id"]]
-
-
-def _in(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> bool:
-    if isinstance(viewer, UserID):
-        return members.is_joined(txn, room_id, viewer)
-    return rooms.shares(txn, room_id, viewer)
 
 
 def _history(event: Event | None) -> str:

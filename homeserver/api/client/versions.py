@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.events.vendor import named
 from homeserver.events.versions import VERSIONS
 from homeserver.settings import Settings
 from homeserver.web.callers import Caller
@@ -14,6 +15,7 @@ SPECIFICATIONS = ("r0.5.0", "r0.6.0", "r0.6.1", *(f"v1.{minor}" for minor in ran
 
 # Proposals that clients ask for by name.  A feature is added here by who builds it.
 UNSTABLE: dict[str, bool] = {
+    named("room_keys"): True,
     "org.matrix.msc2285.stable": True,
     "org.matrix.msc3916.stable": True,
     "org.matrix.simplified_msc3575": True,
@@ -26,6 +28,7 @@ UNSTABLE: dict[str, bool] = {
     "org.matrix.msc4140": True,
     "org.matrix.msc3874": True,
     "fi.mau.msc2659.stable": True,
+    named("invite_proof"): True,
 }
 
 
