@@ -1,6 +1,5 @@
 """The process: log, signals, a server from start to stop.  Knows no command line."""
 
-import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from homeserver import log as logs
+from homeserver.garbage import Garbage
 from homeserver.identity import BadKeyFile
 from homeserver.periodic import Periodic
 from homeserver.server import Server, build
@@ -63,8 +63,7 @@ def run(reactor: Any, settings: Settings, started: Started, share: Share | None 
             _open_command_socket(server)
         if share is not None:
             _end_with_the_parent(reactor, server, share.parent)
-        gc.collect()
-        gc.freeze()
+        Garbage(server.clock).start()
         log.info("{name} listens on {urls}", name=server.identity.name, urls=", ".join(urls))
         await started(server, urls)
 

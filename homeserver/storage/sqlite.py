@@ -22,12 +22,12 @@ FILE = (
     "PRAGMA wal_autocheckpoint = 16000",  # if checkpoints.py does not keep up
     "PRAGMA journal_size_limit = 67108864",
 )
-CACHE_KIB = {True: 65536, False: 16384}  # by whether the connection writes
+CACHE = 4 << 20  # bytes of pages that a connection keeps; what has been moved into the file is mapped, and needs none
 MMAP = 1 << 30
 PAGE = 8192  # events of some hundred bytes to a few KiB: fewer overflow pages than with 4 KiB
 
 
-def connect(path: str, *, writes: bool) -> sqlite3.Connection:
+def connect(path: str, *, writes: bool, cache: int = CACHE) -> sqlite3.Connection:
     """A connection with the settings everything relies on."""
     memory = path == ":memory:"
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=1024, timeout=30)
@@ -36,7 +36,7 @@ def connect(path: str, *, writes: bool) -> sqlite3.Connection:
     for setting in SETTINGS if memory else SETTINGS + FILE:
         connection.execute(setting)
     if not memory:
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB[writes]}")
+        connection.execute(f"PRAGMA cache_size = -{cache // 1024}")
         connection.execute(f"PRAGMA mmap_size = {MMAP}")
     if not writes:
         connection.execute("PRAGMA query_only = ON")
