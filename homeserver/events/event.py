@@ -101,7 +101,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
             target = self.content.get("redacts")
         else:
             target = canonical.decode(self.body, strict=self.version.strict_json).get("redacts")
-        return EventID(target) if isinstance(target, str) and _is_event_id(target) else None
+        return EventID(target) if isinstance(target, str) and is_event_id(target) else None
 
     @property
     def hashes(self) -> dict[str, Any]:
@@ -267,7 +267,8 @@ def _depth(data: Mapping[str, Any]) -> int:
     return depth
 
 
-def _is_event_id(value: object) -> bool:
+def is_event_id(value: object) -> bool:
+    """Whether it could be the id of an event."""
     return isinstance(value, str) and value[:1] == "$" and 1 < len(value.encode(errors="replace")) <= MAX_BYTES and "\0" not in value
 
 
@@ -281,7 +282,7 @@ def _references(version: RoomVersion, data: Mapping[str, Any], key: str, limit: 
         isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], dict) for entry in entries
     ):
         raise Malformed(f"The event's {key} must be pairs of an event ID and its hashes")
-    if not all(_is_event_id(entry if version.hashed_ids else entry[0]) for entry in entries):
+    if not all(is_event_id(entry if version.hashed_ids else entry[0]) for entry in entries):
         raise Malformed(f"The event's {key} must be event IDs")
     return _ids(version, entries)
 

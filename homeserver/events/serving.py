@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 
-from homeserver.events.event import Event
+from homeserver.events.event import Event, is_event_id
+from homeserver.events.versions import RoomVersion
 
 
 def client_bytes(event: Event, unsigned: dict[str, Any] | None = None, *, room_id: bool = True) -> bytes:
@@ -14,7 +15,11 @@ def client_bytes(event: Event, unsigned: dict[str, Any] | None = None, *, room_i
         extra["room_id"] = event.room_id
     if unsigned:
         extra["unsigned"] = unsigned
-    body = event.body if event.type != "m.room.redaction" else _redaction_body(event)
+    return spliced(event.body if event.type != "m.room.redaction" else redaction_body(event.version, event.body), extra)
+
+
+def spliced(body: bytes, extra: dict[str, Any]) -> bytes:
+    """A stored body with further keys behind it.  Neither is looked into."""
     return body[:-1] + b"," + orjson.dumps(extra, option=orjson.OPT_NON_STR_KEYS)[1:]
 
 
@@ -23,17 +28,14 @@ def stripped(event: Event) -> dict[str, Any]:
     return {"type": event.type, "state_key": event.state_key or "", "sender": event.sender, "content": event.content}
 
 
-def _redaction_body(event: Event) -> bytes:
-    """The body with `redacts` at both places: older clients look beside the content, newer ones inside.
+def redaction_body(version: RoomVersion, body: bytes) -> bytes:
+    """The body of a redaction with `redacts` at both places: older clients look beside the content, newer ones inside.
 
     spec: rooms/v11#moving-the-redacts-property-of-mroomredaction-events-to-a-content-property
     """
-    target = event.redacts
-    if target is None:
-        return event.body
-    body = orjson.loads(event.body)
-    if event.version.redacts_in_content:
-        body["redacts"] = target
-    else:
-        body["content"]["redacts"] = target
-    return orjson.dumps(body)
+    seen = orjson.loads(body)
+    target = (seen["content"] if version.redacts_in_content else seen).get("redacts")
+    if not is_event_id(target):
+        return body
+    seen["redacts"] = seen["content"]["redacts"] = target
+    return orjson.dumps(seen)

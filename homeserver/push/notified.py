@@ -68,7 +68,7 @@ def _shown(txn: Transaction, viewer: Viewer, stored: Stored, verdict: Verdict) -
     read = max(marks.get(ROOM, NO_MARK).order, marks.get(thread, NO_MARK).order)
     return {
         "actions": list(verdict.actions),
-        "event": orjson.Fragment(presenting.present(txn, viewer, [stored], room_id=False)[0]),
+        "event": orjson.Fragment(presenting.present(txn, viewer, [stored.line], room_id=False)[0]),
         "profile_tag": None,
         "read": stored.order is not None and stored.order <= read,
         "room_id": event.room_id,

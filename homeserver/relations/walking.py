@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from homeserver.errors import NotFound
 from homeserver.rooms import history, reading, visibility
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import events, relations
-from homeserver.storage.events import Order, Stored
+from homeserver.storage import events, lines, relations
+from homeserver.storage.events import Order
+from homeserver.storage.lines import Line
 from homeserver.storage.relations import Relation
 from homeserver.storage.transactions import Transaction
 
@@ -34,7 +35,7 @@ class Asked:
 class Found:
     """A page in the order asked for; `next` and `previous` are places to go on from, where there is more."""
 
-    events: Sequence[Stored]
+    events: Sequence[Line]
     next: Order | None
     previous: Order | None
 
@@ -48,7 +49,7 @@ def related(txn: Transaction, viewer: Viewer, asked: Asked, ignored: frozenset[s
     found = [one for one in found if _within(one.order, asked)]
     found.sort(key=lambda one: one.order, reverse=asked.backwards)
     page = found[: asked.limit]
-    loaded = events.by_number(txn, [one.num for one in page])
+    loaded = lines.by_number(txn, [one.num for one in page])
     shown = visibility.shown_to_user(txn, viewer.user_id, [loaded[one.num] for one in page])
     more = len(found) > len(page) and bool(page)
     last = page[-1].order if page else (0, 0)
@@ -80,13 +81,13 @@ def _within(order: Order, asked: Asked) -> bool:
 
 def threads(
     txn: Transaction, viewer: Viewer, room_id: str, before: Order | None, limit: int, participated: bool
-) -> tuple[list[Stored], Order | None]:
+) -> tuple[list[Line], Order | None]:
     """A page of the roots of threads, the one with the newest answer first, and the place to go on from."""
     reading.window(txn, room_id, viewer.user_id)
     start = before or history.END
     listed = relations.threads(txn, room_id, start, limit + 1, viewer.user_id if participated else None)
     roots = events.find(txn, room_id, [root for root, _ in listed[:limit]])
     shown = visibility.shown_to_user(txn, viewer.user_id, [roots[root] for root, _ in listed[:limit] if root in roots])
-    return shown, listed[limit - 1][1] if len(listed) > limit else None
+    return [stored.line for stored in shown], listed[limit - 1][1] if len(listed) > limit else None
 
 

@@ -3,14 +3,15 @@
 spec: client-server-api#get_matrixclientv3roomsroomidmessages
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from homeserver.events.event import Event
 from homeserver.events.identifiers import UserID
 from homeserver.rooms import places, reading, visibility
-from homeserver.storage import events
-from homeserver.storage.events import Order, Stored
+from homeserver.rooms.visibility import Standing
+from homeserver.storage import events, lines
+from homeserver.storage.events import Order
+from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
 
 PAGE = 100
@@ -29,20 +30,22 @@ class Walk:
     start: Order | None
     stop: Order | None
     limit: int
-    wanted: Callable[[Event], bool]
+    wanted: Callable[[Line], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Events in the order of the walk; `start` and `end` are places, `end` None where there is nothing.
 
-    `gaps` are places within the page in front of which events are missing here, with their ids.
+    `gaps` are places within the page in front of which events are missing here, with their ids; `memberships` those of the user at
+    the states before the events.
     """
 
-    events: Sequence[Stored]
+    events: Sequence[Line]
     start: Order
     end: Order | None
     gaps: Sequence[tuple[Order, list[str]]]
+    memberships: Mapping[bytes, str] = field(default_factory=dict)
 
 
 def page(txn: Transaction, walk: Walk) -> Page:
@@ -51,56 +54,55 @@ def page(txn: Transaction, walk: Walk) -> Page:
     if walk.limit <= 0:
         start = walk.start or (END if walk.backwards else places.START)
         return Page([], start, start, [])
-    left = visibility.standing(txn, walk.room_id, walk.user).left_at if view.root is not None else None
-    return _backwards(txn, walk, left) if walk.backwards else _forwards(txn, walk, left)
+    stands = view.standing(txn, walk.user)
+    left = stands.left_at if view.root is not None else None
+    return _backwards(txn, walk, stands, left) if walk.backwards else _forwards(txn, walk, stands, left)
 
 
-def _backwards(txn: Transaction, walk: Walk, left: Order | None) -> Page:
+def _backwards(txn: Transaction, walk: Walk, stands: Standing, left: Order | None) -> Page:
     start = walk.start if walk.start is not None else END
     if left is not None:
         start = min(start, left)
-    kept: list[Stored] = []
+    look = visibility.Look(txn, walk.user)
+    kept: list[Line] = []
     before: Order | None = (start[0], start[1] + 1)
     last, more = start, True
-    for _ in range(MOST_PAGES):
-        found = events.timeline(txn, walk.room_id, after=walk.stop, before=before, limit=PAGE, backwards=True)
-        for stored in visibility.shown_to_user(txn, walk.user, found):
-            if walk.wanted(stored.event) and len(kept) < walk.limit:
-                kept.append(stored)
-        more = len(found) == PAGE or len(kept) == walk.limit
+    for size in _sizes(walk):
+        found = lines.timeline(txn, walk.room_id, after=walk.stop, before=before, limit=size, backwards=True)
+        kept += [line for line in look.shown(found, stands) if walk.wanted(line)][: walk.limit - len(kept)]
+        more = len(found) == size or len(kept) == walk.limit
         last = _in_front(kept[-1] if len(kept) == walk.limit else found[-1]) if found else last
         if not more or len(kept) == walk.limit:
             break
         before = found[-1].order
     low = last if more else places.START
     gaps = events.gaps_between(txn, walk.room_id, low, start)
-    shown_start = start if walk.start is not None or not kept else _order(kept[0])
+    shown_start = start if walk.start is not None or not kept else kept[0].place
     # As clients know it: only a page without events ends the walk.
-    return Page(kept, shown_start, last if more or kept else None, gaps)
+    return Page(kept, shown_start, last if more or kept else None, gaps, look.memberships)
 
 
-def _forwards(txn: Transaction, walk: Walk, left: Order | None) -> Page:
+def _forwards(txn: Transaction, walk: Walk, stands: Standing, left: Order | None) -> Page:
     start = walk.start if walk.start is not None else places.START
-    stop = min(order for order in (walk.stop or END, left or END))
-    kept: list[Stored] = []
+    stop = min(walk.stop or END, left or END)
+    look = visibility.Look(txn, walk.user)
+    kept: list[Line] = []
     after, more = start, True
-    for _ in range(MOST_PAGES):
-        found = events.timeline(txn, walk.room_id, after=after, before=(stop[0], stop[1] + 1), limit=PAGE, backwards=False)
-        for stored in visibility.shown_to_user(txn, walk.user, found):
-            if walk.wanted(stored.event) and len(kept) < walk.limit:
-                kept.append(stored)
-        more = len(found) == PAGE or len(kept) == walk.limit
-        after = _order(kept[-1] if len(kept) == walk.limit else found[-1]) if found else after
+    for size in _sizes(walk):
+        found = lines.timeline(txn, walk.room_id, after=after, before=(stop[0], stop[1] + 1), limit=size, backwards=False)
+        kept += [line for line in look.shown(found, stands) if walk.wanted(line)][: walk.limit - len(kept)]
+        more = len(found) == size or len(kept) == walk.limit
+        after = (kept[-1] if len(kept) == walk.limit else found[-1]).place if found else after
         if not more or len(kept) == walk.limit:
             break
-    return Page(kept, start, after if more or kept else None, [])
+    return Page(kept, start, after if more or kept else None, [], look.memberships)
 
 
-def _order(stored: Stored) -> Order:
-    assert stored.order is not None
-    return stored.order
+def _sizes(walk: Walk) -> list[int]:
+    """How many events to look at, step by step: mostly all of them are shown."""
+    return [min(PAGE, walk.limit), *[PAGE] * (MOST_PAGES - 1)]
 
 
-def _in_front(stored: Stored) -> Order:
-    major, minor = _order(stored)
+def _in_front(line: Line) -> Order:
+    major, minor = line.place
     return major, minor - 1

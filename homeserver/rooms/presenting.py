@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from homeserver.events import serving
 from homeserver.events.identifiers import UserID
-from homeserver.storage import events, state
+from homeserver.rooms import visibility
+from homeserver.storage import events, lines, rooms
 from homeserver.storage.events import Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
+
+MEMBER = "m.room.member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Viewer:
 def present(
     txn: Transaction,
     viewer: Viewer,
-    batch: Sequence[Stored],
+    batch: Sequence[Line],
     *,
     relations: Mapping[str, dict[str, Any]] | None = None,
     room_id: bool = True,
@@ -40,43 +46,60 @@ def present(
 
     spec: client-server-api#room-event-format, MSC4115 for `membership`
     """
-    if not batch:
-        return []
-    others = {num for stored in batch for num in (stored.redacted_by, stored.replaces) if num is not None}
-    found = events.by_number(txn, others) if others else {}
-    own = [stored.num for stored in batch if stored.event.sender == viewer.user_id]
-    sent = events.transactions_of(txn, viewer.user_id, viewer.device_id, own) if own and viewer.device_id else {}
-    memberships: dict[bytes, str] = {}
+    user = viewer.user_id
+    others = {num for line in batch for num in (line.redacted_by, line.replaces) if num is not None}
+    found = lines.by_number(txn, others) if others else {}
+    own = [line.num for line in batch if line.sender == user] if viewer.device_id else []
+    sent = events.transactions_of(txn, user, viewer.device_id or "", own) if own else {}
+    memberships = _memberships(txn, user, batch) if known is None else known
     shown = []
-    for stored in batch:
-        unsigned: dict[str, Any] = {"age": max(0, viewer.now - stored.event.origin_server_ts)} if aged else {}
-        if known is None:
-            membership = _membership(txn, viewer.user_id, stored, memberships)
-        else:
-            membership = known.get(stored.state_before or b"")
+    for line in batch:
+        unsigned: dict[str, Any] = {"age": max(0, viewer.now - line.ts)} if aged else {}
+        membership = memberships.get(line.state_before or b"")
+        if line.state_key == user and line.type == MEMBER and known != {}:
+            membership = line.membership
         if membership is not None:
             unsigned["membership"] = membership
-        if stored.num in sent:
-            unsigned["transaction_id"] = sent[stored.num]
-        replaced = found.get(stored.replaces) if stored.replaces is not None else None
-        if replaced is not None:
-            unsigned["prev_content"] = replaced.event.content
-            unsigned["replaces_state"] = replaced.event.event_id
-            unsigned["prev_sender"] = replaced.event.sender
-        by = found.get(stored.redacted_by) if stored.redacted_by is not None else None
-        if by is not None:
-            unsigned["redacted_because"] = plain(by)
-            unsigned["redacted_by"] = by.event.event_id
-        if relations and stored.event.event_id in relations:
-            unsigned["m.relations"] = relations[stored.event.event_id]
-        shown.append(serving.client_bytes(stored.event, unsigned, room_id=room_id))
+        if line.num in sent:
+            unsigned["transaction_id"] = sent[line.num]
+        if others:
+            _add_others(txn, unsigned, line, found)
+        if relations and line.event_id in relations:
+            unsigned["m.relations"] = relations[line.event_id]
+        shown.append(_spliced(txn, line, unsigned, room_id=room_id))
     return shown
 
 
-def shared(txn: Transaction, batch: Sequence[Stored]) -> list[bytes]:
+def _add_others(txn: Transaction, unsigned: dict[str, Any], line: Line, found: Mapping[int, Line]) -> None:
+    """What other events have to do with this one: the state that it replaced, the redaction that removed its content."""
+    replaced = found.get(line.replaces) if line.replaces is not None else None
+    if replaced is not None:
+        unsigned["prev_content"] = replaced.content
+        unsigned["replaces_state"] = replaced.event_id
+        unsigned["prev_sender"] = replaced.sender
+    by = found.get(line.redacted_by) if line.redacted_by is not None else None
+    if by is not None:
+        unsigned["redacted_because"] = orjson.Fragment(_spliced(txn, by, {}, room_id=True))
+        unsigned["redacted_by"] = by.event_id
+
+
+def _spliced(txn: Transaction, line: Line, unsigned: dict[str, Any], *, room_id: bool) -> bytes:
+    extra: dict[str, Any] = {"event_id": line.event_id}
+    if room_id:
+        extra["room_id"] = line.room_id
+    if unsigned:
+        extra["unsigned"] = unsigned
+    if line.type != "m.room.redaction":
+        return serving.spliced(line.body, extra)
+    version = rooms.version(txn, line.room_id)
+    assert version is not None, line.room_id
+    return serving.spliced(serving.redaction_body(version, line.body), extra)
+
+
+def shared(txn: Transaction, batch: Sequence[Line], *, room_id: bool = True) -> list[bytes]:
     """The events in client format, with what is true for every viewer and at any time: no age, no membership, no transaction."""
     nobody = Viewer(UserID(""), None, 0)
-    return present(txn, nobody, batch, known={}, aged=False)
+    return present(txn, nobody, batch, room_id=room_id, known={}, aged=False)
 
 
 def ordinary(viewer: Viewer, stored: Stored) -> bytes:
@@ -103,13 +126,12 @@ def plain(stored: Stored) -> dict[str, Any]:
     return shown
 
 
-def _membership(txn: Transaction, user: UserID, stored: Stored, known: dict[bytes, str]) -> str | None:
-    """The viewer's membership at the event, their own change included; None where the state there is not known."""
-    if stored.event.key == ("m.room.member", user):
-        return stored.event.membership
-    if stored.state_before is None:
-        return None
-    if stored.state_before not in known:
-        event = state.view(txn, stored.state_before, [("m.room.member", user)]).get(("m.room.member", user))
-        known[stored.state_before] = (event.membership if event is not None else None) or "leave"
-    return known[stored.state_before]
+def _memberships(txn: Transaction, user: UserID, batch: Sequence[Line]) -> dict[bytes, str]:
+    """The viewer's membership at the state before each event, where that is known."""
+    look = visibility.Look(txn, user)
+    for line in batch:
+        look.follow(line)
+        if line.state_before is not None:
+            look.at(line.state_before)
+            look.follow(line)
+    return look.memberships

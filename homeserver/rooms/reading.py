@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from homeserver.errors import Forbidden, NotFound
+from homeserver.events import state_map
 from homeserver.events.identifiers import UserID
 from homeserver.rooms import visibility
-from homeserver.storage import events, members, rooms, state
+from homeserver.rooms.visibility import Standing
+from homeserver.storage import events, lines, members, rooms, state
 from homeserver.storage.events import Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.members import Member
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
@@ -19,6 +22,12 @@ class Window:
     room_id: str
     root: bytes | None
     member: Member | None
+
+    def standing(self, txn: Transaction, user: UserID) -> Standing:
+        """How that user stands to the room."""
+        if self.member is not None and self.member.membership == "join":
+            return Standing(True, None)
+        return visibility.standing(txn, self.room_id, user)
 
 
 def window(txn: Transaction, room_id: str, user: UserID) -> Window:
@@ -48,16 +57,16 @@ def event_at(txn: Transaction, view: Window, key: Key) -> Stored:
     return found
 
 
-def everything(txn: Transaction, view: Window) -> list[Stored]:
+def everything(txn: Transaction, view: Window) -> list[Line]:
     """The whole state, oldest first."""
-    found = state.current(txn, view.room_id).values() if view.root is None else state.everything(txn, view.root)
-    return sorted(found, key=lambda stored: stored.num)
+    if view.root is None:
+        return lines.current(txn, view.room_id)
+    found = lines.by_number(txn, state_map.items(view.root, state.loader(txn)))
+    return [found[num] for num in sorted(found)]
 
 
-def memberships(txn: Transaction, view: Window) -> list[Stored]:
+def memberships(txn: Transaction, view: Window) -> list[Line]:
     """The member events of the state, oldest first."""
     if view.root is None:
-        found = list(state.current_of_types(txn, view.room_id, ["m.room.member"]).values())
-    else:
-        found = [stored for stored in state.everything(txn, view.root) if stored.event.type == "m.room.member"]
-    return sorted(found, key=lambda stored: stored.num)
+        return lines.current_of_type(txn, view.room_id, "m.room.member")
+    return [line for line in everything(txn, view) if line.type == "m.room.member"]

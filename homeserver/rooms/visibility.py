@@ -5,6 +5,7 @@ A hidden room and a room that never was look alike: the same exception, the same
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from homeserver.errors import NotFound
 from homeserver.events.event import Event
@@ -12,8 +13,11 @@ from homeserver.events.identifiers import ServerName, UserID
 from homeserver.rooms.openness import HISTORY
 from homeserver.storage import events, members, openness, rooms, state
 from homeserver.storage.events import Order, Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
+
+Seen = TypeVar("Seen", Line, Stored)
 
 
 class NoSuchRoom(NotFound):
@@ -80,49 +84,72 @@ def last_left(txn: Transaction, room_id: str, user: UserID) -> Stored | None:
     return None if num is None else events.by_number(txn, [num]).get(num)
 
 
-def shown_to_user(txn: Transaction, user: UserID, batch: Sequence[Stored]) -> list[Stored]:
+def shown_to_user(txn: Transaction, user: UserID, batch: Sequence[Seen]) -> list[Seen]:
     """Those of the events, all of one room, that a user may see.  spec: client-server-api#server-behaviour-5
 
     Each is judged by the state at itself; where that is not known (history that was fetched), by the state at the
     next later event whose state is.
     """
-    return _visible(txn, user, batch, standing(txn, batch[0].event.room_id, user)) if batch else []
+    return Look(txn, user).shown(batch, standing(txn, batch[0].room_id, user)) if batch else []
 
 
-def shown_to_member(txn: Transaction, user: UserID, batch: Sequence[Stored]) -> list[Stored]:
+def shown_to_member(txn: Transaction, user: UserID, batch: Sequence[Seen]) -> list[Seen]:
     """The same for a user who is known to be joined to the room now."""
-    return _visible(txn, user, batch, Standing(True, None))
+    return Look(txn, user).shown(batch, Standing(True, None))
 
 
-def _visible(txn: Transaction, user: UserID, batch: Sequence[Stored], stands: Standing) -> list[Stored]:
-    judged: dict[bytes, tuple[str, str | None]] = {}
-    visible = []
-    for stored in batch:
-        if not stored.shown:
-            continue
-        if any(_allows(stored, rule, membership, stands) for rule, membership in _views(txn, stored, user, judged)):
-            visible.append(stored)
-    return visible
+class Look:
+    """One user's look at events: what was so at their states, each found out once.
 
+    An event that sets neither the history visibility nor the user's membership leaves both as they were, so that of a
+    stretch of the room without such an event one state is read.
+    """
 
-def _views(
-    txn: Transaction, stored: Stored, user: UserID, judged: dict[bytes, tuple[str, str | None]]
-) -> Iterable[tuple[str, str | None]]:
-    """(history visibility, the user's membership) before and, where the event changes one of them, after it."""
-    before = stored.state_before or known_state(txn, stored)
-    if before is not None:
-        yield _judge(txn, before, user, judged)
-    own = stored.event.key in (HISTORY, ("m.room.member", user))
-    if own and stored.state_after is not None:
-        yield _judge(txn, stored.state_after, user, judged)
+    def __init__(self, txn: Transaction, user: UserID) -> None:
+        self._txn, self._user = txn, user
+        self._known: dict[bytes, tuple[str, str | None]] = {}
 
+    def shown(self, batch: Iterable[Seen], stands: Standing) -> list[Seen]:
+        """Those of the events that the user may see."""
+        return [seen for seen in batch if seen.shown and self._sees(seen, stands)]
 
-def _judge(txn: Transaction, root: bytes, user: UserID, judged: dict[bytes, tuple[str, str | None]]) -> tuple[str, str | None]:
-    if root not in judged:
-        view = state.view(txn, root, [HISTORY, ("m.room.member", user)])
-        member = view.get(("m.room.member", user))
-        judged[root] = (_history(view.get(HISTORY)), member.membership if member is not None else None)
-    return judged[root]
+    @property
+    def memberships(self) -> dict[bytes, str]:
+        """The user's membership at each state that was looked at."""
+        return {root: membership or "leave" for root, (_, membership) in self._known.items()}
+
+    def at(self, root: bytes) -> tuple[str, str | None]:
+        """The history visibility and the user's membership in a state."""
+        known = self._known.get(root)
+        if known is None:
+            view = state.view(self._txn, root, [HISTORY, ("m.room.member", self._user)])
+            member = view.get(("m.room.member", self._user))
+            known = self._known[root] = _history(view.get(HISTORY)), member.membership if member is not None else None
+        return known
+
+    def follow(self, seen: Line | Stored) -> None:
+        """What is known on one side of the event is known on the other, unless it changes just that."""
+        before, after, known = seen.state_before, seen.state_after, self._known
+        if before is None or after is None or before == after or self._sets(seen):
+            return
+        if before in known:
+            known[after] = known[before]
+        elif after in known:
+            known[before] = known[after]
+
+    def _sets(self, seen: Line | Stored) -> bool:
+        kind = seen.type
+        return (kind == "m.room.member" and seen.state_key == self._user) or (kind == "m.room.history_visibility" and seen.state_key == "")
+
+    def _sees(self, seen: Line | Stored, stands: Standing) -> bool:
+        self.follow(seen)
+        before = seen.state_before or known_state(self._txn, seen)
+        if before is not None:
+            view = self.at(before)
+            self.follow(seen)
+            if _allows(seen, view, stands):
+                return True
+        return self._sets(seen) and seen.state_after is not None and _allows(seen, self.at(seen.state_after), stands)
 
 
 def state_at(txn: Transaction, room_id: str, order: Order) -> bytes | None:
@@ -135,24 +162,25 @@ def state_at(txn: Transaction, room_id: str, order: Order) -> bytes | None:
     return None if root is None else bytes(root)
 
 
-def known_state(txn: Transaction, stored: Stored) -> bytes | None:
+def known_state(txn: Transaction, seen: Line | Stored) -> bytes | None:
     """The root of the state before the first later event whose state is known: the best there is for fetched history."""
-    if stored.order is None:
+    if seen.order is None:
         return None
     root = txn.value(
         "SELECT state_before FROM events WHERE room_id = :room AND (major, minor) > (:major, :minor) AND state_before IS NOT NULL"
         " AND status IN (1, 2) ORDER BY major, minor LIMIT 1",
-        room=stored.event.room_id, major=stored.order[0], minor=stored.order[1],
+        room=seen.room_id, major=seen.order[0], minor=seen.order[1],
     )  # fmt: skip
     return None if root is None else bytes(root)
 
 
-def _allows(stored: Stored, rule: str, membership: str | None, stands: Standing) -> bool:
+def _allows(seen: Line | Stored, view: tuple[str, str | None], stands: Standing) -> bool:
+    rule, membership = view
     if rule == "world_readable" or membership == "join":
         return True
     if rule == "shared":
         left = stands.left_at
-        return stands.joined or (left is not None and stored.order is not None and stored.order <= left)
+        return stands.joined or (left is not None and seen.order is not None and seen.order <= left)
     return rule == "invited" and membership == "invite" and (stands.joined or stands.left_at is not None)
 
 

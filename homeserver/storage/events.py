@@ -9,6 +9,8 @@ from homeserver.events import event as events
 from homeserver.events.event import Event
 from homeserver.events.versions import RoomVersion
 from homeserver.storage import rooms
+from homeserver.storage.lines import Line
+from homeserver.storage.lines import Order as Order
 from homeserver.storage.transactions import Transaction
 
 
@@ -22,7 +24,6 @@ class Status(IntEnum):
     REJECTED = 4
 
 
-Order = tuple[int, int]
 _STATUS = {int(status): status for status in Status}
 
 
@@ -54,6 +55,31 @@ class Stored:
     def shown(self) -> bool:
         """Whether it is part of the timeline that clients may see."""
         return self.status in (Status.ACCEPTED, Status.PARTIAL) and self.order is not None
+
+    @property
+    def room_id(self) -> str:
+        """The room it is in."""
+        return self.event.room_id
+
+    @property
+    def type(self) -> str:
+        """What kind of event it is."""
+        return self.event.type
+
+    @property
+    def state_key(self) -> str | None:
+        """Which piece of the room's state it sets, if it does."""
+        return self.event.state_key
+
+    @property
+    def line(self) -> Line:
+        """The event as it is shown."""
+        event = self.event
+        major, minor = self.order or (None, None)
+        return Line(
+            self.num, event.room_id, event.event_id, event.type, event.state_key, event.sender, event.origin_server_ts, int(self.status),
+            major, minor, self.position, self.state_before, self.state_after, self.redacted_by, self.replaces, event.body,
+        )  # fmt: skip
 
 
 def add(txn: Transaction, stored: Stored, destinations: bytes | None = None) -> None:
@@ -206,38 +232,6 @@ def rules_view(txn: Transaction, nums: Iterable[int]) -> dict[int, Event]:
 def remember(txn: Transaction, num: int, event: Event) -> None:
     """Keep an event in memory for `rules_view`."""
     txn.memory.put(("event", num), event, 600 + 3 * (len(event.body) + len(event.envelope)))
-
-
-def timeline(txn: Transaction, room_id: str, *, after: Order | None, before: Order | None, limit: int, backwards: bool) -> list[Stored]:
-    """Shown events strictly between two places of the room's order, the nearest to the start of the walk first."""
-    low_major, low_minor = after or (-(2**62), 0)
-    high_major, high_minor = before or (2**62, 0)
-    if backwards:
-        rows = txn.all(
-            "SELECT num, room_id, event_id, status, major, minor, position, state_before, state_after, notable, redacted_by, replaces,"
-            " body, envelope FROM events WHERE room_id = :room AND (major, minor) > (:low_major, :low_minor)"
-            " AND (major, minor) < (:high_major, :high_minor) AND status IN (1, 2) ORDER BY major DESC, minor DESC LIMIT :limit",
-            room=room_id, low_major=low_major, low_minor=low_minor, high_major=high_major, high_minor=high_minor, limit=limit,
-        )  # fmt: skip
-    else:
-        rows = txn.all(
-            "SELECT num, room_id, event_id, status, major, minor, position, state_before, state_after, notable, redacted_by, replaces,"
-            " body, envelope FROM events WHERE room_id = :room AND (major, minor) > (:low_major, :low_minor)"
-            " AND (major, minor) < (:high_major, :high_minor) AND status IN (1, 2) ORDER BY major, minor LIMIT :limit",
-            room=room_id, low_major=low_major, low_minor=low_minor, high_major=high_major, high_minor=high_minor, limit=limit,
-        )  # fmt: skip
-    return _read(txn, rows)
-
-
-def arrived(txn: Transaction, room_id: str, low: int, high: int, limit: int) -> list[Stored]:
-    """The newest `limit` shown events with `low < position <= high`, oldest first in the room's order."""
-    rows = txn.all(
-        "SELECT num, room_id, event_id, status, major, minor, position, state_before, state_after, notable, redacted_by, replaces,"
-        " body, envelope FROM events WHERE room_id = :room AND position > :low AND position <= :high AND major IS NOT NULL"
-        " AND status IN (1, 2) ORDER BY major DESC, minor DESC LIMIT :limit",
-        room=room_id, low=low, high=high, limit=limit,
-    )  # fmt: skip
-    return _read(txn, reversed(rows))
 
 
 def place_at(txn: Transaction, room_id: str, low: int, high: int) -> Order | None:

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from homeserver.storage import events
-from homeserver.storage.events import Order, Stored
+from homeserver.storage.lines import COLUMNS, Line, Order
 from homeserver.storage.links import Row
 from homeserver.storage.receipts import Receipt
 from homeserver.storage.state import Key
@@ -80,26 +79,24 @@ def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 NEWEST = (
-    "SELECT num FROM (SELECT num FROM events WHERE room_id = :room{n} AND (major, minor) < (:major{n}, :minor{n}) AND status IN (1, 2)"
-    " ORDER BY major DESC, minor DESC LIMIT :limit{n}) AS newest{n}"
+    f"SELECT {COLUMNS} FROM (SELECT {COLUMNS} FROM events WHERE room_id = :room{{n}} AND (major, minor) < (:major{{n}}, :minor{{n}})"
+    " AND status IN (1, 2) ORDER BY major DESC, minor DESC LIMIT :limit{n}) AS newest{n}"
 )
 
 
-def newest(txn: Transaction, wanted: Mapping[str, tuple[Order, int]]) -> dict[str, list[Stored]]:
+def newest(txn: Transaction, wanted: Mapping[str, tuple[Order, int]]) -> dict[str, list[Line]]:
     """The latest shown events of each room in front of a place, so many of them, the latest first."""
-    nums: list[int] = []
+    found: dict[str, list[Line]] = {room: [] for room in wanted}
     for rooms in _parts(list(wanted)):
         values: dict[str, object] = {}
         for n, room in enumerate(rooms):
             (major, minor), limit = wanted[room]
             values |= {f"room{n}": room, f"major{n}": major, f"minor{n}": minor, f"limit{n}": limit}
         sql = " UNION ALL ".join(NEWEST.format(n=n) for n in range(len(rooms)))
-        nums += [num for (num,) in txn.all(sql, **values)]
-    found: dict[str, list[Stored]] = {room: [] for room in wanted}
-    for stored in events.by_number(txn, nums).values():
-        found[stored.event.room_id].append(stored)
+        for row in txn.all(sql, **values):
+            found[row[1]].append(Line._make(row))
     for some in found.values():
-        some.sort(key=lambda stored: stored.order or (0, 0), reverse=True)
+        some.sort(key=lambda line: line.place, reverse=True)
     return found
 
 

@@ -11,8 +11,9 @@ from homeserver.push import editing
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
 from homeserver.rooms.stripped import stripped_state
-from homeserver.storage import account_data, events, members, rooms, state
+from homeserver.storage import account_data, events, lines, members, rooms, state
 from homeserver.storage.events import Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import room as parts
@@ -128,7 +129,7 @@ def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[s
     assert room is not None
     whole = span.since is None
     shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=False)
-    senders = {stored.event.sender for stored in shown.events}
+    senders = {line.sender for line in shown.events}
     lazy = senders | {viewer.user_id} if selection.lazy else None
     complete = whole or selection.full_state
     if selection.state_after:
@@ -137,10 +138,10 @@ def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[s
         before = parts.state_in_front(txn, room, shown, lazy)
     else:
         before = parts.state_between(txn, span, shown)
-    members_changed = whole or any(stored.event.type == "m.room.member" for stored in [*shown.events, *before])
+    members_changed = whole or any(line.type == "m.room.member" for line in [*shown.events, *before])
     if lazy is not None and not complete:
-        known = {stored.key for stored in before}
-        before += [stored for stored in _introductions(txn, room, shown, selection) if stored.key not in known]
+        known = {line.key for line in before}
+        before += [line for line in _introductions(txn, room, shown, selection) if line.key not in known]
     about = bundling.bundles(txn, viewer, shown.events, selection.ignored)
     return RoomChanges(
         span.room_id,
@@ -148,7 +149,7 @@ def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[s
         # Who comes to a room while following others has seen nothing of it: there is always more in front.
         shown.limited or (whole and question.since is not None),
         places.text(shown.before, span.upto),
-        presenting.present(txn, viewer, [one for one in before if selection.state(one.event)], room_id=False, known={}),
+        presenting.present(txn, viewer, [one for one in before if selection.state(one)], room_id=False, known={}),
         selection.state_after,
         _summary(txn, room, viewer.user_id, whole) if members_changed else None,
         account_data.of_room(txn, viewer.user_id, span.room_id) if whole else data,
@@ -157,20 +158,20 @@ def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[s
     )
 
 
-def _state_after(txn: Transaction, room: rooms.Room, span: Span, lazy: set[UserID] | None, whole: bool) -> list[Stored]:
+def _state_after(txn: Transaction, room: rooms.Room, span: Span, lazy: set[str] | None, whole: bool) -> list[Line]:
     if whole:
         return parts.full_state(txn, room, room.state_root, lazy)
     changed = [num for num in parts.state_changes(txn, span).values() if num is not None]
-    return list(events.by_number(txn, changed).values())
+    return list(lines.by_number(txn, changed).values())
 
 
-def _introductions(txn: Transaction, room: rooms.Room, shown: parts.Timeline, selection: Selection) -> list[Stored]:
+def _introductions(txn: Transaction, room: rooms.Room, shown: parts.Timeline, selection: Selection) -> list[Line]:
     """The memberships of who has sent something, for clients that load members only then."""
-    senders = {stored.event.sender for stored in shown.events}
+    senders = {line.sender for line in shown.events}
     if not selection.state_after:
         return parts.member_events(txn, room, shown, senders)
     nums = state.numbers(txn, room.state_root, [("m.room.member", user) for user in senders])
-    return list(events.by_number(txn, nums.values()).values())
+    return list(lines.by_number(txn, nums.values()).values())
 
 
 def _left(
@@ -186,12 +187,12 @@ def _left(
     move = moves.get(room_id)
     was_in = move is not None and move.began == "join"
     if room is None or last.order is None or not (was_in or visibility.standing(txn, room_id, viewer.user_id).left_at):
-        bare = presenting.present(txn, viewer, [last], room_id=False)
+        bare = presenting.present(txn, viewer, [last.line], room_id=False)
         yield RoomChanges(room_id, bare, False, places.text((0, 0)), [], False, None, [], False)
         return
     span = Span(room_id, question.since if was_in else None, upto, last.order)
     shown = parts.timeline(txn, viewer.user_id, span, selection, limit=selection.limit, check=True)
-    senders = {stored.event.sender for stored in shown.events}
+    senders = {line.sender for line in shown.events}
     lazy = senders | {viewer.user_id} if selection.lazy else None
     if last.state_after is not None and (selection.state_after or not shown.events):
         before = parts.full_state(txn, room, last.state_after, lazy)
@@ -204,7 +205,7 @@ def _left(
         presenting.present(txn, viewer, shown.events, room_id=False),
         shown.limited,
         places.text(shown.before, upto),
-        presenting.present(txn, viewer, [one for one in before if selection.state(one.event)], room_id=False, known={}),
+        presenting.present(txn, viewer, [one for one in before if selection.state(one)], room_id=False, known={}),
         selection.state_after,
         None,
         [],
@@ -212,12 +213,12 @@ def _left(
     )
 
 
-def _until(txn: Transaction, changed: list[Stored], last: Stored) -> list[Stored]:
+def _until(txn: Transaction, changed: list[Line], last: Stored) -> list[Line]:
     """Of the changes of the state those that had happened when the user left: what came later is not theirs to see."""
     if last.state_after is None:
         return []
-    then = state.numbers(txn, last.state_after, [stored.key for stored in changed])
-    return [stored for stored in changed if then.get(stored.key) == stored.num]
+    then = state.numbers(txn, last.state_after, [line.key for line in changed])
+    return [line for line in changed if then.get(line.key) == line.num]
 
 
 def _offered(txn: Transaction, question: Question, other: tuple[str, str, int]) -> Iterable[Offered]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
-from homeserver.storage import events, rooms, state, windows
-from homeserver.storage.events import Order, Stored
+from homeserver.storage import lines, rooms, state, windows
+from homeserver.storage.events import Order
+from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
 from homeserver.storage.rooms import Room
 from homeserver.storage.state import Key
@@ -30,7 +31,7 @@ class _Page:
     """The end of a room's timeline, oldest first, and the root of the state that is told with it."""
 
     room: Room
-    events: Sequence[Stored]
+    events: Sequence[Line]
     limited: bool
     root: bytes
     member: bool
@@ -38,7 +39,7 @@ class _Page:
 
     @property
     def senders(self) -> frozenset[str]:
-        return frozenset(stored.event.sender for stored in self.events)
+        return frozenset(line.sender for line in self.events)
 
 
 def tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[str]) -> dict[str, RoomChanges]:
@@ -55,7 +56,7 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
     found = rooms.several(txn, room_ids)
     rooms.remember_versions(txn, found.values())
     pages = _pages(txn, question, upto, found)
-    wanted = {room_id: [one for one in some if selection.state(one.event)] for room_id, some in _state(txn, question, pages).items()}
+    wanted = {room_id: [one for one in some if selection.state(one)] for room_id, some in _state(txn, question, pages).items()}
     before = _presented(txn, question, wanted, {})
     shown = _shown(txn, question, pages)
     summaries = _summaries(txn, viewer.user_id, pages)
@@ -77,7 +78,7 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
     }
 
 
-def _in_front(first: Stored) -> Order:
+def _in_front(first: Line) -> Order:
     assert first.order is not None
     return first.order[0], first.order[1] - 1
 
@@ -87,7 +88,7 @@ def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str
     limit, user = max(1, question.selection.limit), question.viewer.user_id
     newest = windows.newest(txn, dict.fromkeys(found, (END, limit + 1)))
     came = windows.joined_at(txn, user, found)
-    lowest = min((stored.order[0] for some in newest.values() for stored in some if stored.order), default=0)
+    lowest = min((line.order[0] for some in newest.values() for line in some if line.order), default=0)
     broken = windows.gaps(txn, found, lowest)
     pages = {}
     for room_id, page in newest.items():
@@ -105,7 +106,7 @@ def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str
     return pages
 
 
-def _state(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> dict[str, list[Stored]]:
+def _state(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> dict[str, list[Line]]:
     """The whole state at each page's root; with lazy members, of memberships those of the senders and of the user."""
     selection, user = question.selection, question.viewer.user_id
     current = windows.state_without_members(txn, pages) if selection.lazy else windows.state_of(txn, pages)
@@ -115,7 +116,7 @@ def _state(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> 
         for room_id, members in windows.state_at_keys(txn, keys).items():
             current.setdefault(room_id, {}).update(members)
     nums = {room_id: _at(txn, page, current.get(room_id, {}), wanted[room_id]) for room_id, page in pages.items()}
-    found = events.by_number(txn, {num for some in nums.values() for num in some})
+    found = lines.by_number(txn, {num for some in nums.values() for num in some})
     return {room_id: [found[num] for num in some if num in found] for room_id, some in nums.items()}
 
 
@@ -128,7 +129,7 @@ def _at(txn: Transaction, page: _Page, current: Mapping[Key, int], lazy: Sequenc
     if page.root == page.room.state_root:
         return list(current.values())
     gone, come = state.difference(txn, page.room.state_root, page.root)
-    earlier = {stored.key: stored.num for stored in events.by_number(txn, come).values()} if come else {}
+    earlier = {line.key: line.num for line in lines.by_number(txn, come).values()} if come else {}
     nums = {key: num for key, num in current.items() if num not in gone}
     nums.update({key: num for key, num in earlier.items() if not lazy or key[0] != "m.room.member" or key in lazy})
     return list(nums.values())
@@ -137,25 +138,25 @@ def _at(txn: Transaction, page: _Page, current: Mapping[Key, int], lazy: Sequenc
 def _shown(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> dict[str, list[bytes]]:
     """The timelines in client format; only in rooms where something relates to them is more than that looked up."""
     viewer = question.viewer
-    targets = [(room_id, stored.event.event_id) for room_id, page in pages.items() for stored in page.events]
+    targets = [(room_id, line.event_id) for room_id, page in pages.items() for line in page.events]
     related = windows.related(txn, targets, bundling.KINDS) if targets else set()
     about = {}
     for room_id in related:
         about.update(bundling.bundles(txn, viewer, pages[room_id].events, question.selection.ignored))
     members = {room_id: page.events for room_id, page in pages.items() if page.member}
     others = {room_id: page.events for room_id, page in pages.items() if not page.member}
-    joined = {stored.state_before: "join" for some in members.values() for stored in some if stored.state_before is not None}
+    joined = {line.state_before: "join" for some in members.values() for line in some if line.state_before is not None}
     return _presented(txn, question, members, joined, about) | _presented(txn, question, others, None, about)
 
 
 def _presented(
     txn: Transaction,
     question: Question,
-    batches: Mapping[str, Sequence[Stored]],
+    batches: Mapping[str, Sequence[Line]],
     known: Mapping[bytes, str] | None,
     relations: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, list[bytes]]:
-    together = [stored for batch in batches.values() for stored in batch]
+    together = [line for batch in batches.values() for line in batch]
     done = iter(presenting.present(txn, question.viewer, together, room_id=False, relations=relations, known=known))
     return {room_id: [next(done) for _ in batch] for room_id, batch in batches.items()}
 
@@ -172,9 +173,5 @@ def _summaries(txn: Transaction, user: str, pages: Mapping[str, _Page]) -> dict[
 
 
 def _named(txn: Transaction, room_ids: Iterable[str]) -> set[str]:
-    found = state.current_in_rooms(txn, room_ids, NAMES)
-    return {
-        room_id
-        for room_id, some in found.items()
-        if any(stored.event.content.get(key) for stored in some.values() for key in ("name", "alias"))
-    }
+    nums = [num for some in windows.state_of_types(txn, room_ids, NAMES).values() for num in some.values()]
+    return {line.room_id for line in lines.by_number(txn, nums).values() if any(line.content.get(key) for key in ("name", "alias"))}

@@ -9,19 +9,19 @@ import orjson
 from homeserver.accounts import filters as shapes
 from homeserver.clock import Clock
 from homeserver.errors import BadJSON, NotFound, NotJSON
-from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID
 from homeserver.federation.history import History
 from homeserver.relations import bundling
 from homeserver.rooms import history, places, presenting, visibility
 from homeserver.rooms.history import Page, Walk
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import events, rooms, state
+from homeserver.storage import events, lines, rooms, state
 from homeserver.storage.database import Database
-from homeserver.storage.events import Order, Stored
+from homeserver.storage.events import Order
+from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import poll, room
-from homeserver.sync.selection import EventFilter, passes
+from homeserver.sync.selection import EventFilter, lets
 from homeserver.web.callers import Caller
 from homeserver.web.routes import get
 
@@ -79,10 +79,8 @@ class Reading:
     def _messages(self, txn: Transaction, room_id: RoomID, query: MessagesQuery, wanted: EventFilter, viewer: Viewer) -> _Shown:
         ignored = poll.ignored(txn, viewer.user_id)
 
-        def counts(event: Event) -> bool:
-            if event.state_key is None and event.sender in ignored:
-                return False
-            return passes(wanted, event.type, event.sender, event.content)
+        def counts(line: Line) -> bool:
+            return (line.state_key is not None or line.sender not in ignored) and lets(wanted, line)
 
         start = places.read(txn, room_id, query.start) if query.start else None
         stop = places.read(txn, room_id, query.to) if query.to else None
@@ -90,12 +88,12 @@ class Reading:
         walk = Walk(room_id, viewer.user_id, query.dir == "b", start, stop, limit, counts)
         page = history.page(txn, walk)
         about = bundling.bundles(txn, viewer, page.events, ignored)
-        chunk = _fragments(presenting.present(txn, viewer, page.events, relations=about))
-        answer: dict[str, Any] = {"chunk": chunk, "start": places.text(page.start)}
+        chunk = presenting.present(txn, viewer, page.events, relations=about, known=page.memberships)
+        answer: dict[str, Any] = {"chunk": _array(chunk), "start": places.text(page.start)}
         if page.end is not None:
             answer["end"] = places.text(page.end)
         if wanted.lazy_load_members and page.events:
-            answer["state"] = _fragments(presenting.present(txn, viewer, _senders(txn, room_id, page), known={}))
+            answer["state"] = _array(presenting.present(txn, viewer, _senders(txn, room_id, page), known={}))
         return _Shown(orjson.dumps(answer), list(page.gaps))
 
     @get("/_matrix/client/v3/rooms/{room_id}/context/{event_id}", guests=True)
@@ -105,43 +103,44 @@ class Reading:
         return await self.database.read(self._context, room_id, event_id, query, viewer)
 
     def _context(self, txn: Transaction, room_id: RoomID, event_id: EventID, query: ContextQuery, viewer: Viewer) -> bytes:
-        target = events.get(txn, room_id, event_id)
-        if target is None or target.order is None or not visibility.shown_to_user(txn, viewer.user_id, [target]):
+        found = events.get(txn, room_id, event_id)
+        if found is None or found.order is None or not visibility.shown_to_user(txn, viewer.user_id, [found]):
             raise NotFound("No such event")
+        target = found.line
         wanted = _filter(query.filter)
         limit = max(0, min(query.limit, 100))
-        place = target.order
+        place = target.place
 
-        def counts(event: Event) -> bool:
-            return passes(wanted, event.type, event.sender, event.content)
+        def counts(line: Line) -> bool:
+            return lets(wanted, line)
 
         before = history.page(txn, Walk(room_id, viewer.user_id, True, (place[0], place[1] - 1), None, limit // 2, counts))
         after = history.page(txn, Walk(room_id, viewer.user_id, False, place, None, limit - limit // 2, counts))
         last = after.events[-1] if after.events else target
-        found = rooms.get(txn, room_id)
-        assert found is not None
-        lazy = {stored.event.sender for stored in (*before.events, target, *after.events)} if wanted.lazy_load_members else None
-        at_end = room.full_state(txn, found, last.state_after or visibility.known_state(txn, last) or found.state_root, lazy)
+        here = rooms.get(txn, room_id)
+        assert here is not None
+        lazy = {line.sender for line in (*before.events, target, *after.events)} if wanted.lazy_load_members else None
+        at_end = room.full_state(txn, here, last.state_after or visibility.known_state(txn, last) or here.state_root, lazy)
         about = bundling.bundles(txn, viewer, [target, *before.events, *after.events], poll.ignored(txn, viewer.user_id))
         answer = {
-            "event": _fragments(presenting.present(txn, viewer, [target], relations=about))[0],
-            "events_before": _fragments(presenting.present(txn, viewer, before.events, relations=about)),
-            "events_after": _fragments(presenting.present(txn, viewer, after.events, relations=about)),
-            "state": _fragments(presenting.present(txn, viewer, at_end, known={})),
+            "event": orjson.Fragment(presenting.present(txn, viewer, [target], relations=about)[0]),
+            "events_before": _array(presenting.present(txn, viewer, before.events, relations=about)),
+            "events_after": _array(presenting.present(txn, viewer, after.events, relations=about)),
+            "state": _array(presenting.present(txn, viewer, at_end, known={})),
             "start": places.text(before.end or before.start),
             "end": places.text(after.end or place),
         }
         return orjson.dumps(answer)
 
 
-def _senders(txn: Transaction, room_id: str, page: Page) -> list[Stored]:
+def _senders(txn: Transaction, room_id: str, page: Page) -> list[Line]:
     """The member events of those who sent what is on the page, as of its last event."""
     last = page.events[0] if page.events[0].state_before is not None else page.events[-1]
     root = last.state_after or visibility.known_state(txn, last)
     if root is None:
         return []
-    nums = state.numbers(txn, root, [("m.room.member", stored.event.sender) for stored in page.events])
-    return list(events.by_number(txn, nums.values()).values())
+    nums = state.numbers(txn, root, {("m.room.member", line.sender) for line in page.events})
+    return list(lines.by_number(txn, nums.values()).values())
 
 
 def _filter(text: str | None) -> EventFilter:
@@ -158,5 +157,5 @@ def _filter(text: str | None) -> EventFilter:
     return msgspec.convert(definition, EventFilter)
 
 
-def _fragments(batch: list[bytes]) -> list[orjson.Fragment]:
-    return [orjson.Fragment(event) for event in batch]
+def _array(batch: list[bytes]) -> orjson.Fragment:
+    return orjson.Fragment(b"[" + b",".join(batch) + b"]")

@@ -53,7 +53,7 @@ class OldSync:
 def _room(txn: Transaction, room_id: RoomID, viewer: Viewer, limit: int) -> dict[str, Any]:
     view = reading.window(txn, room_id, viewer.user_id)
     ignored = poll.ignored(txn, viewer.user_id)
-    walk = Walk(room_id, viewer.user_id, True, None, None, limit, lambda event: event.state_key is not None or event.sender not in ignored)
+    walk = Walk(room_id, viewer.user_id, True, None, None, limit, lambda line: line.state_key is not None or line.sender not in ignored)
     page = history.page(txn, walk)
     latest = list(reversed(page.events))
     about = bundling.bundles(txn, viewer, latest, ignored)
@@ -76,8 +76,8 @@ def _event(txn: Transaction, event_id: EventID, viewer: Viewer) -> bytes:
     for room_id in events.rooms_of(txn, event_id):
         stored = events.get(txn, room_id, event_id)
         if stored is not None and visibility.shown_to_user(txn, viewer.user_id, [stored]):
-            about = bundling.bundles(txn, viewer, [stored], frozenset())
-            return presenting.present(txn, viewer, [stored], relations=about)[0]
+            about = bundling.bundles(txn, viewer, [stored.line], frozenset())
+            return presenting.present(txn, viewer, [stored.line], relations=about)[0]
     raise NotFound("No such event")
 
 

@@ -14,7 +14,8 @@ from homeserver.relations.walking import Asked
 from homeserver.rooms import places, presenting
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage.database import Database
-from homeserver.storage.events import Order, Stored
+from homeserver.storage.events import Order
+from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import poll
 from homeserver.web.callers import Caller
@@ -104,7 +105,7 @@ class Relations:
 def _page(
     txn: Transaction,
     viewer: Viewer,
-    batch: Sequence[Stored],
+    batch: Sequence[Line],
     ignored: frozenset[str],
     batches: dict[str, Order | None],
     more: dict[str, int],

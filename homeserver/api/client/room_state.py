@@ -15,7 +15,7 @@ from homeserver.rooms import places, presenting, reading, visibility
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage import events, members, rooms
 from homeserver.storage.database import Database
-from homeserver.storage.events import Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
 from homeserver.web.callers import Caller
 from homeserver.web.routes import get
@@ -63,7 +63,7 @@ class RoomState:
     def _state_event(self, txn: Transaction, room_id: RoomID, key: tuple[str, str], form: str, viewer: Viewer) -> bytes:
         stored = reading.event_at(txn, reading.window(txn, room_id, viewer.user_id), key)
         if form == "event":
-            return presenting.present(txn, viewer, [stored])[0]
+            return presenting.present(txn, viewer, [stored.line])[0]
         return orjson.dumps(stored.event.content)
 
     @get("/_matrix/client/v3/rooms/{room_id}/members")
@@ -80,7 +80,7 @@ class RoomState:
             view = reading.Window(room_id, root or view.root, view.member)
 
         def chunk() -> bytes:
-            wanted = [stored for stored in reading.memberships(txn, view) if _asked_for(stored, query)]
+            wanted = [line for line in reading.memberships(txn, view) if _asked_for(line, query)]
             return b'{"chunk":' + _array(presenting.shared(txn, wanted)) + b"}"
 
         return _remembered(txn, view, ("members", query.membership, query.not_membership), chunk)
@@ -111,7 +111,7 @@ class RoomState:
 
     def _event(self, txn: Transaction, room_id: RoomID, event_id: EventID, viewer: Viewer) -> bytes:
         stored = events.get(txn, room_id, event_id)
-        seen = visibility.shown_to_user(txn, viewer.user_id, [stored]) if stored is not None else []
+        seen = visibility.shown_to_user(txn, viewer.user_id, [stored.line]) if stored is not None else []
         if not seen:
             raise NotFound("No such event")
         about = bundling.bundles(txn, viewer, seen, frozenset())
@@ -133,8 +133,10 @@ def _remembered(txn: Transaction, view: reading.Window, what: tuple[str | None, 
     return found
 
 
-def _asked_for(stored: Stored, query: Members) -> bool:
-    membership = stored.event.membership
+def _asked_for(line: Line, query: Members) -> bool:
+    if query.membership is None and query.not_membership is None:
+        return True
+    membership = line.membership
     return query.membership in (None, membership) and (query.not_membership is None or query.not_membership != membership)
 
 

@@ -20,6 +20,7 @@ from homeserver.rooms.presenting import Viewer
 from homeserver.storage import members
 from homeserver.storage.database import Database
 from homeserver.storage.events import Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.search import MESSAGE, NAME, TOPIC
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import poll
@@ -129,7 +130,7 @@ def _skip(token: str | None) -> int:
 
 
 def _answer(txn: Transaction, asked: RoomEvents, found: Found, viewer: Viewer, ignored: frozenset[str]) -> dict[str, Any]:
-    shown = _shown(txn, viewer, [hit.stored for hit in found.hits], ignored)
+    shown = _shown(txn, viewer, [hit.stored.line for hit in found.hits], ignored)
     results = []
     for hit in found.hits:
         result: dict[str, Any] = {"rank": hit.fit, "result": shown[hit.stored.num]}
@@ -146,14 +147,14 @@ def _answer(txn: Transaction, asked: RoomEvents, found: Found, viewer: Viewer, i
     return answer
 
 
-def _shown(txn: Transaction, viewer: Viewer, batch: Sequence[Stored], ignored: frozenset[str]) -> dict[int, orjson.Fragment]:
+def _shown(txn: Transaction, viewer: Viewer, batch: Sequence[Line], ignored: frozenset[str]) -> dict[int, orjson.Fragment]:
     """The events as the user gets them, by number."""
     shown = {}
-    for room_id in {stored.event.room_id for stored in batch}:
-        here = [stored for stored in batch if stored.event.room_id == room_id]
+    for room_id in {line.room_id for line in batch}:
+        here = [line for line in batch if line.room_id == room_id]
         about = bundling.bundles(txn, viewer, here, ignored)
-        for stored, raw in zip(here, presenting.present(txn, viewer, here, relations=about), strict=True):
-            shown[stored.num] = orjson.Fragment(raw)
+        for line, raw in zip(here, presenting.present(txn, viewer, here, relations=about), strict=True):
+            shown[line.num] = orjson.Fragment(raw)
     return shown
 
 
@@ -172,8 +173,8 @@ def _context(txn: Transaction, stored: Stored, wanted: Context, viewer: Viewer, 
     assert stored.order is not None
     room_id, place = stored.event.room_id, stored.order
 
-    def counts(event: Event) -> bool:
-        return event.state_key is not None or event.sender not in ignored
+    def counts(line: Line) -> bool:
+        return line.state_key is not None or line.sender not in ignored
 
     in_front = (place[0], place[1] - 1)
     before = history.page(txn, Walk(room_id, viewer.user_id, True, in_front, None, min(wanted.before_limit, MAX_CONTEXT), counts))
@@ -187,7 +188,7 @@ def _context(txn: Transaction, stored: Stored, wanted: Context, viewer: Viewer, 
         "end": places.text(after.end or place),
     }
     if wanted.include_profile:
-        context["profile_info"] = _profiles(txn, room_id, {one.event.sender for one in [*around, stored]})
+        context["profile_info"] = _profiles(txn, room_id, {stored.event.sender, *(one.sender for one in around)})
     return context
 
 

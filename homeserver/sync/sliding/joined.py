@@ -8,8 +8,9 @@ import orjson
 
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
-from homeserver.storage import events, windows
-from homeserver.storage.events import Order, Stored
+from homeserver.storage import lines, windows
+from homeserver.storage.events import Order
+from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
@@ -27,7 +28,7 @@ HEROES = 5
 class Shown:
     """The timeline of a room; `before` is the place in front of it, `live` how many of its events just happened."""
 
-    events: Sequence[Stored]
+    events: Sequence[Line]
     limited: bool
     expanded: bool
     before: Order
@@ -58,7 +59,7 @@ def tell(txn: Transaction, reader: Reader, tasks: Iterable[Task]) -> dict[str, T
     timelines = _timelines(txn, reader, wanted, {room: order for room, (_, order) in came.items()})
     pieces, names = _state(txn, reader, wanted, timelines)
     nums = {num for piece in pieces.values() for num in piece.nums.values()} | {num for some in names.values() for num in some.values()}
-    loaded = events.by_number(txn, nums)
+    loaded = lines.by_number(txn, nums)
     nameless = [
         room
         for room, piece in pieces.items()
@@ -93,51 +94,46 @@ def _again(task: Task, came: tuple[int, Order] | None) -> Task:
 
 def _timelines(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], came: Mapping[str, Order]) -> dict[str, Shown]:
     newest = windows.newest(txn, {room: (END, task.chosen.limit + 1) for room, task in tasks.items()})
-    orders = [_order(some[-1])[0] for some in newest.values() if some]
+    orders = [some[-1].place[0] for some in newest.values() if some]
     gaps = windows.gaps(txn, tasks, min(orders)) if orders else {}
     shown = {}
     for room, task in tasks.items():
         found = newest[room][::-1]
         more = len(found) > task.chosen.limit
-        found = [stored for stored in found if stored.position is None or reader.upto.covers(stored.position)]
-        latest = max((gap for gap in gaps.get(room, ()) if found and gap <= _order(found[-1])), default=None)
-        if latest is not None and latest >= _order(found[0]):
-            found, more = [stored for stored in found if _order(stored) >= latest], True
+        found = [line for line in found if line.position is None or reader.upto.covers(line.position)]
+        latest = max((gap for gap in gaps.get(room, ()) if found and gap <= found[-1].place), default=None)
+        if latest is not None and latest >= found[0].place:
+            found, more = [line for line in found if line.place >= latest], True
         since_join = came.get(room, END)
-        early = [stored for stored in found if _order(stored) < since_join]
+        early = [line for line in found if line.place < since_join]
         visible = [*visibility.shown_to_user(txn, reader.viewer.user_id, early), *found[len(early) :]]
         shown[room] = _cut(task, reader, visible, found, more, not early)
     return shown
 
 
-def _cut(task: Task, reader: Reader, visible: list[Stored], found: list[Stored], more: bool, known: bool) -> Shown:
+def _cut(task: Task, reader: Reader, visible: list[Line], found: list[Line], more: bool, known: bool) -> Shown:
     """Of the last events those that are told."""
     limit, since = task.chosen.limit, task.since
-    fresh = [stored for stored in visible if since is None or _is_after(stored, since)]
+    fresh = [line for line in visible if since is None or _is_after(line, since)]
     old = visible[: len(visible) - len(fresh)]
     # Only what the client does not have makes it worth to tell events again.
     expanded = task.longer and task.told is not None and min(len(old), limit - len(fresh)) > task.told.limit
     told = visible if expanded else fresh
     kept = told[max(0, len(told) - limit) :]
     limited = len(told) > limit or (more and len(told) == len(visible))
-    before = _order(kept[0]) if kept else (_order(found[-1])[0], _order(found[-1])[1] + 1) if found else (task.chosen.room.last, 1)
+    before = kept[0].place if kept else (found[-1].place[0], found[-1].place[1] + 1) if found else (task.chosen.room.last, 1)
     seen = reader.seen if since is None else since
-    live = sum(1 for stored in kept if seen is not None and _is_after(stored, seen))
-    kept = [stored for stored in kept if stored.event.state_key is not None or stored.event.sender not in reader.ignored]
+    live = sum(1 for line in kept if seen is not None and _is_after(line, seen))
+    kept = [line for line in kept if line.state_key is not None or line.sender not in reader.ignored]
     return Shown(kept, limited, expanded, (before[0], before[1] - 1), min(live, len(kept)), known)
 
 
-def _is_after(stored: Stored, seen: Token) -> bool:
-    return stored.position is not None and not seen.covers(stored.position)
-
-
-def _order(stored: Stored) -> Order:
-    assert stored.order is not None
-    return stored.order
+def _is_after(line: Line, seen: Token) -> bool:
+    return line.position is not None and not seen.covers(line.position)
 
 
 def _ids(shown: Shown) -> tuple[str, ...]:
-    return tuple(stored.event.event_id for stored in shown.events)
+    return tuple(line.event_id for line in shown.events)
 
 
 def _limit(task: Task, shown: Shown) -> int:
@@ -188,8 +184,8 @@ def _changes(txn: Transaction, reader: Reader, tasks: Mapping[str, Task]) -> dic
 
 def _concerned(shown: Shown) -> set[str]:
     """Who matters for a timeline: who says something in it, and of whom it says that they came or went."""
-    senders: set[str] = {stored.event.sender for stored in shown.events}
-    return senders | {stored.key[1] for stored in shown.events if stored.event.type == MEMBER and stored.event.state_key is not None}
+    senders: set[str] = {line.sender for line in shown.events}
+    return senders | {line.key[1] for line in shown.events if line.type == MEMBER and line.state_key is not None}
 
 
 def _pieces(task: Task, changes: Mapping[Key, int | None], now: Mapping[Key, int], lazy: set[str], shown: Shown) -> Pieces:
@@ -238,7 +234,7 @@ def _section(task: Task, shown: Shown, reader: Reader) -> dict[str, Any]:
     return section
 
 
-def _names(pieces: Pieces, nums: Mapping[Key, int], loaded: Mapping[int, Stored], fresh: bool) -> dict[str, Any]:
+def _names(pieces: Pieces, nums: Mapping[Key, int], loaded: Mapping[int, Line], fresh: bool) -> dict[str, Any]:
     """Name and avatar, where the client does not know them yet; null where there is none any more."""
     found = {}
     for told, key, field, content in ((pieces.name, NAME, "name", "name"), (pieces.avatar, AVATAR, "avatar", "url")):
@@ -248,9 +244,9 @@ def _names(pieces: Pieces, nums: Mapping[Key, int], loaded: Mapping[int, Stored]
     return found
 
 
-def _text(loaded: Mapping[int, Stored], num: int | None, field: str) -> str | None:
-    stored = loaded.get(num) if num is not None else None
-    text = stored.event.content.get(field) if stored is not None else None
+def _text(loaded: Mapping[int, Line], num: int | None, field: str) -> str | None:
+    line = loaded.get(num) if num is not None else None
+    text = line.content.get(field) if line is not None else None
     return text if isinstance(text, str) and text else None
 
 
@@ -261,9 +257,9 @@ def _hero(hero: Hero) -> dict[str, str]:
 
 def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, list[orjson.Fragment]]:
     """The timelines in client format: together, but for those rooms in which more has to be looked up."""
-    targets = [(room, stored.event.event_id) for room, shown in timelines.items() for stored in shown.events]
+    targets = [(room, line.event_id) for room, shown in timelines.items() for line in shown.events]
     related = windows.related(txn, targets, bundling.KINDS) if targets else set()
-    together: list[Stored] = []
+    together: list[Line] = []
     found: dict[str, list[orjson.Fragment]] = {}
     viewer = reader.viewer
     for room, shown in timelines.items():
@@ -284,12 +280,12 @@ def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -
     return found
 
 
-def _joined(some: Iterable[Stored]) -> dict[bytes, str]:
-    return {stored.state_before: "join" for stored in some if stored.state_before is not None}
+def _joined(some: Iterable[Line]) -> dict[bytes, str]:
+    return {line.state_before: "join" for line in some if line.state_before is not None}
 
 
 def _present_state(
-    txn: Transaction, reader: Reader, pieces: Mapping[str, Pieces], loaded: Mapping[int, Stored]
+    txn: Transaction, reader: Reader, pieces: Mapping[str, Pieces], loaded: Mapping[int, Line]
 ) -> dict[str, list[Any]]:
     chosen = [loaded[num] for piece in pieces.values() for num in piece.nums.values() if num in loaded]
     shown = iter(presenting.present(txn, reader.viewer, chosen, room_id=False, known={}))

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from homeserver.rooms import places, presenting, visibility
-from homeserver.storage import events, rooms, state, windows
+from homeserver.storage import events, lines, rooms, state, windows
 from homeserver.storage.events import Order, Stored
+from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import changes
@@ -63,51 +64,52 @@ def _left(txn: Transaction, reader: Reader, task: Task, own: Stored) -> Telling:
     section = _section(task, reader)
     user, limit = reader.viewer.user_id, task.chosen.limit
     if own.order is None or own.state_after is None or visibility.standing(txn, task.room_id, user).left_at is None:
-        section |= {"timeline": [orjson.Fragment(event) for event in presenting.present(txn, reader.viewer, [own][:limit], room_id=False)]}
+        shown = presenting.present(txn, reader.viewer, [own.line][:limit], room_id=False)
+        section |= {"timeline": [orjson.Fragment(event) for event in shown]}
         return Telling(section | {"required_state": []}, limit, fresh=True)
     visible, more = _visible(txn, reader, task, own.order)
-    told = [stored for stored in visible if task.since is None or _is_after(stored, task.since)]
+    told = [line for line in visible if task.since is None or _is_after(line, task.since)]
     kept = told[max(0, len(told) - limit) :]
     before = kept[0].order if kept and kept[0].order is not None else (own.order[0], own.order[1] + 1)
     if limit:
         section["timeline"] = [orjson.Fragment(event) for event in presenting.present(txn, reader.viewer, kept, room_id=False)]
         section["limited"] = len(told) > limit or (more and len(told) == len(visible))
         section["prev_batch"] = places.text((before[0], before[1] - 1), reader.upto)
-        section["num_live"] = sum(1 for stored in kept if reader.seen is not None and _is_after(stored, reader.seen))
+        section["num_live"] = sum(1 for line in kept if reader.seen is not None and _is_after(line, reader.seen))
     required = _required(txn, reader, task, own.state_after)
     if required or task.since is None:
         shown = presenting.present(txn, reader.viewer, required, room_id=False, known={})
         section["required_state"] = [orjson.Fragment(event) for event in shown]
     if task.since is None:
         section |= _names(txn, own.state_after)
-    return Telling(section, limit, (), tuple(stored.event.event_id for stored in kept), task.since is None)
+    return Telling(section, limit, (), tuple(line.event_id for line in kept), task.since is None)
 
 
-def _is_after(stored: Stored, seen: Token) -> bool:
-    return stored.position is not None and not seen.covers(stored.position)
+def _is_after(line: Line, seen: Token) -> bool:
+    return line.position is not None and not seen.covers(line.position)
 
 
-def _visible(txn: Transaction, reader: Reader, task: Task, end: Order) -> tuple[list[Stored], bool]:
+def _visible(txn: Transaction, reader: Reader, task: Task, end: Order) -> tuple[list[Line], bool]:
     limit = task.chosen.limit + 1
     found = windows.newest(txn, {task.room_id: ((end[0], end[1] + 1), limit)})[task.room_id][::-1]
     more = len(found) == limit
     gaps = windows.gaps(txn, [task.room_id], found[0].order[0]) if found and found[0].order else {}
     latest = max((gap for gap in gaps.get(task.room_id, ()) if gap <= end), default=None)
     if latest is not None:
-        later = [stored for stored in found if stored.order is not None and stored.order >= latest]
+        later = [line for line in found if line.order is not None and line.order >= latest]
         found, more = later, more or len(later) < len(found)
     visible = visibility.shown_to_user(txn, reader.viewer.user_id, found)
-    return [stored for stored in visible if stored.event.state_key is not None or stored.event.sender not in reader.ignored], more
+    return [line for line in visible if line.state_key is not None or line.sender not in reader.ignored], more
 
 
-def _required(txn: Transaction, reader: Reader, task: Task, root: bytes) -> list[Stored]:
+def _required(txn: Transaction, reader: Reader, task: Task, root: bytes) -> list[Line]:
     """Of the state that the user left behind what is wanted; if they know the room, what of it is new."""
     wanted = task.chosen.wanted
     if task.since is None:
         room = rooms.get(txn, task.room_id)
         everybody = None if (MEMBER, ANY) in wanted.pairs else wanted.users
         whole = full_state(txn, room, root, everybody) if room is not None else []
-        return [stored for stored in whole if wanted.matches(stored.key)]
+        return [line for line in whole if wanted.matches(line.key)]
     changed = {
         key
         for low, high in task.since.ranges(reader.upto)
@@ -115,13 +117,13 @@ def _required(txn: Transaction, reader: Reader, task: Task, root: bytes) -> list
         if wanted.matches(key)
     }
     then = state.numbers(txn, root, changed)
-    found = events.by_number(txn, then.values()) if then else {}
-    return [stored for stored in found.values() if _is_after(stored, task.since)]
+    found = lines.by_number(txn, then.values()) if then else {}
+    return [line for line in found.values() if _is_after(line, task.since)]
 
 
 def _names(txn: Transaction, root: bytes) -> dict[str, str]:
     nums = state.numbers(txn, root, [NAME, AVATAR])
-    found = events.by_number(txn, nums.values()) if nums else {}
-    contents = {stored.key: stored.event.content for stored in found.values()}
+    found = lines.by_number(txn, nums.values()) if nums else {}
+    contents = {line.key: line.content for line in found.values()}
     texts = {"name": contents.get(NAME, {}).get("name"), "avatar": contents.get(AVATAR, {}).get("url")}
     return {field: text for field, text in texts.items() if isinstance(text, str) and text}
