@@ -1,6 +1,7 @@
 """The composition root: puts the layers of `homeserver.composition` together, starts and stops what they made."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
@@ -25,6 +26,7 @@ from homeserver.composition import (
     media,
     membership,
     notifying,
+    room_keys,
     rooms,
     sync,
 )
@@ -45,6 +47,7 @@ from homeserver.identity import Identity
 from homeserver.keys.announce import Announcer
 from homeserver.keys.devices import AccountWatch, DeviceWatch
 from homeserver.keys.joining import RoomWatch
+from homeserver.live.ring import TO_DEVICE
 from homeserver.membership.carrying import Carrying
 from homeserver.rooms import delayed
 from homeserver.rooms.entering import Observer
@@ -120,12 +123,13 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     announcer = Announcer(settings.federation.share_device_names)
     attentive, telling = attention.compose(on, others), notifying.compose(on)
     bridged = appservices.register(on)
+    asking = room_keys.compose(on, attention.admits, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
-    watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe)
+    watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, *asking.observers)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
-    watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS)
+    watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, watchers, closed)
     people = accounts.compose(on, in_rooms, bridged.services, outside)
     secrets = keys.compose(on, others, people, announcer)
@@ -133,11 +137,11 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
-    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus})
+    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    parts = (in_rooms, people, secrets, entering, attentive, telling, following, files, finding, bridging, operating, others, coming)
-    working = (in_rooms, people, attentive, telling, files, finding, bridging, operating, coming, others)
+    working = (in_rooms, people, attentive, telling, files, finding, bridging, operating, coming, others, asking)
+    parts = (*working, secrets, entering, following)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(

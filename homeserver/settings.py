@@ -347,6 +347,16 @@ class Caches:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Live:
+    """What is told to who is online and written nowhere: messages of ephemeral rooms, steps of requests for room keys."""
+
+    budget: Size = Size.parse("16M")
+    """Memory of a process for what clients that reconnect may have missed; the oldest goes first."""
+    seconds: Duration = Duration.parse("1m")
+    """How long that is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Logging:
     """What is told to the operator."""
 
@@ -388,6 +398,7 @@ class Settings:
     """Registration files of application services, e.g. bridges."""
     server_notices: ServerNotices = ServerNotices()
     caches: Caches = Caches()
+    live: Live = Live()
     logging: Logging = Logging()
     workers: int = 1
     """Processes that share the work; more than one need PostgreSQL."""

@@ -13,10 +13,10 @@ RANKS = [
     {"events"},
     set(),
     {"web", "storage"},
-    {"rooms"},
+    {"rooms", "live"},
     {"federation"},
     {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence"},
-    {"membership", "sync"},
+    {"membership", "sync", "room_keys"},
     {"api"},
     {"server", "composition", "workers", "running", "commanding", "reference", "__main__"},
 ]

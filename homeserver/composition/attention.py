@@ -35,14 +35,14 @@ def compose(ground: Ground, federation: Federation) -> Attention:
     database, clock, name, edus = ground.database, ground.clock, ground.identity.name, federation.edus
     chosen = ground.settings.presence
     presence = Presence(database, clock, name, edus, Policy(chosen.enabled, chosen.over_federation))
-    typing = Typing(database, clock, name, edus, _admits)
-    receipts = Receipts(database, clock, name, edus, _admits)
+    typing = Typing(database, clock, name, edus, admits)
+    receipts = Receipts(database, clock, name, edus, admits)
     endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts))
     incoming = {"m.presence": presence.receive, "m.typing": typing.receive, "m.receipt": receipts.receive}
     return Attention(presence, typing, receipts, incoming, endpoints, (presence,))
 
 
-def _admits(txn: Transaction, room_id: str, server: str) -> bool:
+def admits(txn: Transaction, room_id: str, server: str) -> bool:
     """Whether the room's server ACL lets the server in."""
     room = rooms.get(txn, room_id)
     return room is not None and acl.allows(txn, room, ServerName(server))

@@ -1,5 +1,6 @@
 """What everything stands on: settings, time, identity, database, network, threads, limits, numbers."""
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from homeserver.federation.egress import Rules
 from homeserver.federation.network import Choices
 from homeserver.federation.transport import Transport
 from homeserver.identity import Identity, read_identity
+from homeserver.live.ring import Ring
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.storage.opening import open_database
@@ -56,6 +58,7 @@ class Ground:
     limits: Limits
     metrics: Metrics
     post: Post | None
+    live: Ring
     services: list[Service] = field(default_factory=list)
 
 
@@ -65,17 +68,19 @@ def lay(settings: Settings, reactor: Any, given: Given) -> Ground:
     threads = Threads(reactor)
     metrics = Metrics()
     limits = Limits(clock, settings.rate_limits.all_rates, settings.rate_limits.enabled)
+    database = given.database or _database(settings, reactor)
     return Ground(
         settings=settings,
         reactor=reactor,
         clock=clock,
         identity=given.identity or read_identity(settings.server_name, settings.signing_key_file),
-        database=given.database or _database(settings, reactor),
+        database=database,
         transport=given.transport or _network(settings, reactor, clock),
         offload=given.offload or threads,
         limits=limits,
         metrics=metrics,
         post=given.post or (Smtp(settings.email, reactor) if settings.email else None),
+        live=Ring(clock, database.wakeups, secrets.randbits(32), int(settings.live.budget), settings.live.seconds.seconds),
         services=[] if given.offload else [threads, Lag(clock, metrics), *_watchdogs(reactor, clock, metrics)],
     )
 
@@ -94,7 +99,5 @@ def _database(settings: Settings, reactor: Any) -> Database:
 
 def _network(settings: Settings, reactor: Any, clock: Clock) -> Transport:
     chosen = settings.federation
-    rules = Rules.of(
-        allow_private=chosen.allow_private_addresses, allowed=chosen.allowed_addresses, denied=chosen.denied_addresses
-    )
+    rules = Rules.of(allow_private=chosen.allow_private_addresses, allowed=chosen.allowed_addresses, denied=chosen.denied_addresses)
     return network.connect(reactor, clock, Choices(rules, chosen.ca_file, chosen.verify_certificates, chosen.prefer_ipv4))

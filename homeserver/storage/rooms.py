@@ -199,6 +199,11 @@ def joined_servers(txn: Transaction, room_id: str) -> list[ServerName]:
     ]
 
 
+def joined_of(txn: Transaction, room_id: str, server: str) -> int:
+    """How many users of `server` are joined to the room."""
+    return txn.value("SELECT joined FROM room_servers WHERE room_id = :room AND server = :server", room=room_id, server=server) or 0
+
+
 def shares(txn: Transaction, room_id: str, server: str) -> bool:
     """Whether `server` has a joined member in the room."""
     sql = "SELECT joined FROM room_servers WHERE room_id = :room AND server = :server AND joined > 0"

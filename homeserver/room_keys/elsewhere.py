@@ -1,0 +1,85 @@
+"""What other servers say of requests for room keys.  A word counts only from the requester's or the approver's own server, both joined."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homeserver.events.identifiers import ServerName, UserID
+from homeserver.room_keys import telling
+from homeserver.room_keys.requests import MOST_IN_ROOM, MOST_OF_USER, Requests
+from homeserver.room_keys.telling import APPROVAL, APPROVED, DONE, EDU, HERE, REQUEST, Word
+from homeserver.storage import destinations, key_requests, members, rooms
+from homeserver.storage.key_requests import Request
+from homeserver.storage.transactions import Transaction
+
+Admits = Callable[[Transaction, str, str], bool]
+"""(txn, room id, server): whether the room's server ACL lets the server in."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Takes the words of other servers."""
+
+    requests: Requests
+    admits: Admits
+
+    async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
+        """An EDU about a request; what is malformed, or not for `origin` to say, is dropped."""
+        word = telling.read(content)
+        if word is not None:
+            await self.requests.database.write(self._take, origin, word)
+
+    def _take(self, txn: Transaction, origin: ServerName, word: Word) -> None:
+        if not self.admits(txn, word.room_id, origin):
+            return
+        if word.kind == HERE:
+            self._came(txn, origin, word)
+            return
+        found = key_requests.get(txn, word.room_id, word.request_id)
+        if word.kind == REQUEST:
+            if found is None:
+                self._asked(txn, origin, word)
+        elif word.kind == APPROVAL:
+            self._approved_there(txn, origin, word, found)
+        elif found is not None and found.user_id.domain == origin:
+            if word.kind == DONE:
+                self.requests.withdraw(txn, [found])
+            elif word.kind == APPROVED and word.user_id is not None:
+                self.requests.decided(txn, found, word.user_id)
+
+    def _came(self, txn: Transaction, origin: ServerName, word: Word) -> None:
+        """A server has come to the room: it hears what local users ask for."""
+        if rooms.shares(txn, word.room_id, origin):
+            for one in key_requests.of_room(txn, word.room_id):
+                if one.user_id.domain == self.requests.name:
+                    content = {"kind": REQUEST, **telling.request(one)}
+                    destinations.post_edu(txn, origin, EDU, content, f"{EDU}/{one.request_id}/{REQUEST}")
+
+    def _asked(self, txn: Transaction, origin: ServerName, word: Word) -> None:
+        user = _speaker(txn, origin, word)
+        if user is None:
+            return
+        in_room, of_user = key_requests.counts(txn, word.room_id, user)
+        if in_room < MOST_IN_ROOM and of_user < MOST_OF_USER:
+            now = self.requests.clock.now()
+            self.requests.written(txn, Request(word.room_id, word.request_id, user, word.device_id, word.public_key, now))
+
+    def _approved_there(self, txn: Transaction, origin: ServerName, word: Word, found: Request | None) -> None:
+        """Somebody approves a request of a local user: the first one stands, and each one is told which."""
+        approver = _speaker(txn, origin, word)
+        if approver is None or (found is not None and found.user_id.domain != self.requests.name):
+            return
+        if found is None:
+            content = {"kind": DONE, **telling.done(word.room_id, word.request_id)}
+            destinations.post_edu(txn, origin, EDU, content, f"{EDU}/{word.request_id}")
+        elif found.approver is None:
+            self.requests.decide(txn, found, approver, word.sealed)
+        else:
+            content = {"kind": APPROVED, **telling.approval(word.room_id, word.request_id, found.approver)}
+            destinations.post_edu(txn, origin, EDU, content, f"{EDU}/{word.request_id}")
+
+
+def _speaker(txn: Transaction, origin: ServerName, word: Word) -> UserID | None:
+    """The user that a server speaks for, if it may: the user's own server, and the user is in the room."""
+    user = word.user_id
+    return user if user is not None and user.domain == origin and members.is_joined(txn, word.room_id, user) else None

@@ -1,0 +1,35 @@
+"""What else ends a request, and who else must hear of it: members who leave, devices that go, the server's own coming.  Asks nobody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from homeserver.events.identifiers import UserID
+from homeserver.room_keys.requests import Requests
+from homeserver.storage import key_requests, rooms
+from homeserver.storage.events import Stored
+from homeserver.storage.rooms import Room
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Watches memberships and devices."""
+
+    requests: Requests
+
+    def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
+        """An event was accepted: who leaves or is banned no longer asks, and who comes first from here has to hear what is asked."""
+        event = stored.event
+        if event.type != "m.room.member" or event.state_key is None:
+            return
+        user = UserID(event.state_key)
+        if event.membership != "join":
+            self.requests.withdraw(txn, key_requests.of_user(txn, user, room.room_id))
+        elif user.domain == self.requests.name and rooms.joined_of(txn, room.room_id, user.domain) == 1:
+            self.requests.came(txn, room.room_id)
+
+    def devices_changed(self, txn: Transaction, user_id: UserID, device_ids: Sequence[str], change: str) -> None:
+        """Devices of a local user came or went: nobody can open what is sealed for one that is gone."""
+        if change == "removed":
+            gone = frozenset(device_ids)
+            self.requests.withdraw(txn, [one for one in key_requests.of_user(txn, user_id) if one.device_id in gone])
