@@ -18,17 +18,19 @@ from typing import Any
 
 LONG = 0.020  # seconds
 LOOK = 0.008  # so that a long turn is looked at before it ends
+LOOK_AGAIN = 0.003
 IDLE_LOOKS = 25
+MOST = 0.75
 ROOT = str(Path(__file__).parent) + "/"
-BELOW = ROOT + "eventloop.py"  # is in every stack
+BELOW = frozenset(ROOT + name for name in ("eventloop.py", "running.py", "__main__.py", "turns.py"))  # in every stack
 
 
 @dataclass(frozen=True, slots=True)
 class LongTurn:
     """A turn that took `seconds`.
 
-    `held_by` is a function, or `gc`; `busy` tells whether the thread worked for most of the time.  If not, it waited: for a lock, for
-    a disk, for another thread, or for a machine that had no time for it.
+    `held_by` is a function, `gc`, or `many small calls`; `busy` tells whether the thread worked for most of the time.  If not, it waited:
+    for a lock, for a disk, for another thread, or for a machine that had no time for it.
     """
 
     seconds: float
@@ -43,7 +45,14 @@ class Seen:
     began: float
     at: float
     processor: float
-    places: Counter[str] = field(default_factory=Counter)
+    stacks: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """The innermost function that was there nearly each time."""
+        found = Counter(stack[: depth + 1] for stack in self.stacks for depth in range(len(stack)))
+        common = [calls for calls, times in found.items() if times >= MOST * len(self.stacks)]
+        return max(common, key=len)[-1] if common else "many small calls"
 
 
 class Turns:
@@ -69,6 +78,10 @@ class Turns:
             self._parked = False
             self._awake.set()
 
+    def age(self) -> float:
+        """Seconds since the turn began."""
+        return self._now() - self.began
+
     def end(self) -> None:
         """Everything that was ready has run."""
         began, self.began = self.began, 0.0
@@ -83,7 +96,7 @@ class Turns:
         if seen is None or seen.began != began:
             return LongTurn(seconds, "unseen", False)
         busy = processor_time(self._watched) - seen.processor > (now - seen.at) / 2
-        return LongTurn(seconds, seen.places.most_common(1)[0][0], busy)
+        return LongTurn(seconds, seen.place, busy)
 
     def watch(self, tell: Callable[[LongTurn], None]) -> None:
         """Begin to look, from the loop's thread."""
@@ -115,7 +128,7 @@ class Turns:
             seen = self._seen
             if seen is None or seen.began != began:
                 self._seen = seen = Seen(began, now, processor_time(self._watched))
-            seen.places[place(sys._current_frames().get(self._watched))] += 1
+            seen.stacks.append(stack(sys._current_frames().get(self._watched)))
         return began > 0
 
     def _look_again_and_again(self) -> None:
@@ -125,7 +138,7 @@ class Turns:
             if idle > IDLE_LOOKS:
                 idle = 0
                 self._park()
-            time.sleep(LOOK)
+            time.sleep(LOOK if self._seen is None or self._seen.began != self.began else LOOK_AGAIN)
 
     def _park(self) -> None:
         self._awake.clear()
@@ -141,13 +154,15 @@ def processor_time(thread: int) -> float:
     return time.clock_gettime(time.pthread_getcpuclockid(thread))
 
 
-def place(frame: FrameType | None) -> str:
-    """The innermost function of ours in a stack, else the innermost: `sync/answer.py:assemble`."""
-    own = frame
-    while own is not None and not own.f_code.co_filename.startswith(ROOT):
-        own = own.f_back
-    if own is not None and own.f_code.co_filename != BELOW:
-        return f"{own.f_code.co_filename.removeprefix(ROOT)}:{own.f_code.co_name}"
-    if frame is None:
-        return "unseen"
-    return f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{frame.f_code.co_name}"
+def stack(frame: FrameType | None) -> tuple[str, ...]:
+    """The functions of ours in a stack, the outermost first, like `sync/answer.py:assemble`; where there are none, the innermost of all."""
+    found: list[str] = []
+    inner: tuple[str, ...] = ()
+    while frame is not None:
+        path, name = frame.f_code.co_filename, frame.f_code.co_name
+        if path not in BELOW:
+            if path.startswith(ROOT):
+                found.append(f"{path.removeprefix(ROOT)}:{name}")
+            inner = inner or (f"{'/'.join(Path(path).parts[-2:])}:{name}",)
+        frame = frame.f_back
+    return tuple(reversed(found)) or inner

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from homeserver.clock import Clock
 
 EVERYTHING = "*"  # fired when hints may have been lost
+AT_ONCE = 30  # watches: each has an answer made, and others wait for the loop, too
 
 
 class Watch:
@@ -87,8 +88,13 @@ class Wakeups:
                 found = set().union(*self._watches.values())
                 break
             found |= self._watches.get(key, frozenset())
-        for watch in found:
+        self._fire(list(found))
+
+    def _fire(self, found: list[Watch]) -> None:
+        for watch in found[:AT_ONCE]:
             watch.fire()
+        if len(found) > AT_ONCE:
+            self.clock.later(0, self._fire, found[AT_ONCE:])
 
     def watched(self, key: str) -> bool:
         """Whether anybody here watches `key`."""

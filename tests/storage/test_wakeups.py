@@ -4,7 +4,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as Reactor
 
 from homeserver.clock import Clock
-from homeserver.storage.wakeups import EVERYTHING, Wakeups
+from homeserver.storage.wakeups import AT_ONCE, EVERYTHING, Wakeups
 from tests.storage.notes import result
 
 
@@ -56,3 +56,13 @@ def test_two_who_wait_for_the_same_both_wake() -> None:
     waiting = [Deferred.fromCoroutine(wakeups.wait({"!room"}, 30)) for _ in range(2)]
     wakeups.fire({"!room"})
     assert [result(each) for each in waiting] == [True, True]
+
+
+def test_many_waiters_are_woken_a_few_in_each_turn_of_the_event_loop() -> None:
+    reactor = Reactor()
+    wakeups = Wakeups(Clock(reactor))
+    waiting = [Deferred.fromCoroutine(wakeups.wait({"!room"}, 30)) for _ in range(AT_ONCE * 3)]
+    wakeups.fire({"!room"})
+    assert sum(each.called for each in waiting) == AT_ONCE
+    reactor.pump([0, 0])
+    assert all(result(each) is True for each in waiting)
