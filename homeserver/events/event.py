@@ -120,10 +120,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, **changes)
 
 
-def read(version: RoomVersion, data: Mapping[str, Any], room_id: RoomID | None = None) -> Event:
+def read(version: RoomVersion, data: Mapping[str, Any], room_id: RoomID | None = None, event_id: EventID | None = None) -> Event:
     """The event of a received PDU; raises `Malformed` for anything that is not in the form of this room version.
 
-    With `room_id`, also for an event of another room.  Neither hash nor signatures are checked here.
+    With `room_id`, also for an event of another room.  `event_id` is its id where that was computed already.  Neither hash nor
+    signatures are checked here.
     """
     if not isinstance(data, dict):
         raise Malformed("An event must be a JSON object")
@@ -138,7 +139,7 @@ def read(version: RoomVersion, data: Mapping[str, Any], room_id: RoomID | None =
     body, envelope = split(version, data)
     if len(body) + len(envelope) - 1 > MAX_EVENT:
         raise TooBig(f"The event is larger than {MAX_EVENT} bytes")
-    event_id = _event_id(version, data)
+    event_id = event_id or _event_id(version, data)
     event = Event(
         version,
         event_id,
@@ -200,7 +201,15 @@ def reference_hash(version: RoomVersion, data: Mapping[str, Any]) -> bytes:
 
 def hashed_id(version: RoomVersion, data: Mapping[str, Any]) -> EventID:
     """The id of an event in a room version where ids are hashes."""
-    digest = reference_hash(version, data)
+    return _named(version, reference_hash(version, data))
+
+
+def id_of(message: bytes, version: RoomVersion) -> EventID:
+    """The same from what a redaction leaves, without signatures, as canonical JSON: the bytes that signatures cover."""
+    return _named(version, hashlib.sha256(message).digest())
+
+
+def _named(version: RoomVersion, digest: bytes) -> EventID:
     encoded = b64encode(digest) if version.event_ids == "base64" else urlsafe_b64encode(digest)
     return EventID("$" + encoded.rstrip(b"=").decode())
 

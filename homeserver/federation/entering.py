@@ -3,9 +3,10 @@
 In memory only; a join lasts seconds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from homeserver.clock import Clock
@@ -39,8 +40,11 @@ class Entering:
         """Whether `raw`, an event's JSON, mentions a room that is being joined."""
         return any(room_id.encode() in raw for room_id in self._joins)
 
-    async def settled(self, batch: list[bytes]) -> None:
+    async def settled(self, raws: Sequence[msgspec.Raw]) -> None:
         """Return when no room that the events mention is being joined any more, or after a while."""
+        if not self._joins:
+            return
+        batch = list(map(bytes, raws))
         until = self._clock.now() + 1000 * LONGEST_WAIT
         while any(self.is_under_way(raw) for raw in batch) and self._clock.now() < until:
             one: Deferred[None] = Deferred()

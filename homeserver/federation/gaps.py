@@ -21,9 +21,10 @@ from homeserver.federation.failures import PeerError, TimedOut, Unreachable
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
 from homeserver.rooms.forks import MissingPredecessors
-from homeserver.rooms.reception import MissingAuth, Outcome
+from homeserver.rooms.reception import MissingAuth, Outcome, Reception
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events, inbox, rooms, state
+from homeserver.storage.database import DatabaseError
 from homeserver.storage.events import Status
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
@@ -77,13 +78,19 @@ class Gaps:
         """
         return await self._accept(await self._place(origin, event), event, walk=True)
 
-    async def accept_what_fits(self, batch: Sequence[Event]) -> list[Outcome | None]:
-        """Take in events, in order and as one group of acts, as far as they need nothing that is missing; None for those that do.
+    async def accept_what_fits(self, room_id: RoomID, batch: Sequence[Event]) -> list[Outcome | None]:
+        """Take in events of a room, in order and as one act, as far as they need nothing that is missing; None for those that do.
 
         An event that follows one of them that did not fit does not fit either.
         """
-        found = await every([self.timeline.accept(event) for event in batch])
-        return [None if isinstance(outcome, Exception) else outcome for outcome in found]
+        try:
+            return await self.timeline.database.write(_what_fits, self.timeline.reception, room_id, batch)
+        except (NotFound, DatabaseError):
+            return [None] * len(batch)
+        except Exception:
+            # Whatever is wrong with one of them, or with us: the others must not suffer from it.
+            log.exception("events of %s could not be taken in together", room_id)
+            return [None] * len(batch)
 
     async def _accept(self, place: _Place, event: Event, *, walk: bool) -> Outcome:
         """Predecessors first, then the state before it, then what it cites; `walk`: it was sent to us by itself."""
@@ -234,6 +241,10 @@ class Gaps:
 
 
 # --- what is read and decided: synchronous ---------------------------------------------------------------
+
+
+def _what_fits(txn: Transaction, reception: Reception, room_id: RoomID, batch: Sequence[Event]) -> list[Outcome | None]:
+    return reception.accept_what_fits(txn, reception.lock(txn, room_id), batch)
 
 
 def _place(txn: Transaction, origin: ServerName, room_id: RoomID, own: ServerName) -> _Place:

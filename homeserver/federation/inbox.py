@@ -5,7 +5,7 @@ spec: server-server-api#transactions
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +14,22 @@ import orjson
 
 from homeserver.clock import Clock
 from homeserver.errors import BadJSON, Refused
-from homeserver.events import arrival, canonical, signing
+from homeserver.events import arrival, signing
+from homeserver.events.arrival import Received
 from homeserver.events.errors import Malformed
 from homeserver.events.event import Event
-from homeserver.events.identifiers import RoomID, ServerName
+from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.events.versions import RoomVersion
-from homeserver.federation.deferring import Shared, Turns, start
+from homeserver.federation.deferring import Shared, Turns, in_turns, start
 from homeserver.federation.entering import Entering
 from homeserver.federation.gaps import Gaps, Unfillable
 from homeserver.rooms import acl
-from homeserver.rooms.reception import Outcome
+from homeserver.rooms.reception import Outcome, Reception
 from homeserver.storage import events, inbox, rooms
 from homeserver.storage.database import Database, DatabaseError
 from homeserver.storage.events import Status
 from homeserver.storage.inbox import Waiting
+from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 MOST_PDUS, MOST_EDUS = 50, 100
 AT_ONCE = 40  # rooms and senders worked for side by side
 BATCH = 50  # events verified, and where possible written, together
+AT_A_TIME = 8  # events read in one turn of the reactor
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
 GIVE_UP_MS = 24 * 3600 * 1000
 
@@ -43,6 +46,8 @@ TakeEDU = Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]
 TakeOutside = Callable[[ServerName, Event], Awaitable[bool]]
 """What to do with an event of a room that this server is not in, such as the end of an invite; False: nothing."""
 
+NOT_HERE = "This server is not in the room"
+NOTHING_WRONG = b'{"pdus":{}}'
 VOLATILE = frozenset({"m.typing", "m.presence", "m.receipt"})
 
 
@@ -52,21 +57,22 @@ class _Body(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
-    """What decides about events of a room before they are looked at."""
+class _Read:
+    """One event of a transaction: its room and id, and what is wrong with it, or the event."""
 
-    version: RoomVersion
-    inside: bool
-    allowed: bool
+    room_id: RoomID
+    event_id: str
+    error: str | None
+    received: Received | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """One event of a transaction: its id, and what is wrong with it, or the event to be kept."""
+class _Taken:
+    """A transaction that was kept: its answer, what became of its events at once, the rooms in which the others wait."""
 
-    event_id: str
-    error: str | None
-    event: Event | None = None
+    answer: bytes
+    outcomes: Sequence[tuple[Event, Outcome]] = ()
+    waiting: Sequence[RoomID] = ()
 
 
 class Inbox:
@@ -91,20 +97,49 @@ class Inbox:
         return await self._shared.do((origin, txn_id), lambda: self._receive(origin, txn_id, body))
 
     async def _receive(self, origin: ServerName, txn_id: str, body: bytes) -> bytes:
-        answered = await self._database.read(inbox.answer, origin, txn_id)
-        if answered is not None:
-            return answered
         content = _body(body)
+        lasting = any(_edu(edu)[0] not in VOLATILE for edu in content.edus)
+        if lasting and (answered := await self._database.read(inbox.answer, origin, txn_id)) is not None:
+            return answered
         await self._take_edus(origin, content.edus)
-        await self._entering.settled([bytes(raw) for raw in content.pdus])
-        reads = await self._database.read(_examine, origin, content.pdus)
-        answer = orjson.dumps({"pdus": {str(read.event_id): {} if read.error is None else {"error": read.error} for read in reads}})
-        now = self._clock.now()
-        batch = [Waiting(0, r.event.room_id, r.event_id, origin, r.event.pdu, now) for r in reads if r.event is not None]
-        await self._database.write(_keep, origin, txn_id, answer, batch, now)
-        for room_id in dict.fromkeys(each.room_id for each in batch):
+        if not content.pdus and not lasting:
+            return NOTHING_WRONG  # there is nothing to remember
+        await self._entering.settled(content.pdus)
+        reads = await self._read_all(content.pdus)
+        received = [] if self._stopped else [read.received for read in reads if read.received is not None]
+        verdicts = await self._gaps.keyring.verdicts(received, ask=False)
+        taken = await self._kept(origin, txn_id, reads, verdicts)
+        for event, outcome in taken.outcomes:
+            _tell(origin, event, outcome)
+        for room_id in taken.waiting:
             self._begin((room_id, origin))
-        return answer
+        return taken.answer
+
+    async def _read_all(self, raws: Sequence[msgspec.Raw]) -> list[_Read]:
+        """What can be said of events by themselves: form, hash, size.  Those that have no form at all are left out."""
+        found: list[tuple[RoomID, dict[str, Any]]] = []
+        async for piece in in_turns(raws, AT_A_TIME, self._clock):
+            found += [data for raw in piece if (data := _decoded(bytes(raw))) is not None]
+        room_ids = {room_id for room_id, _ in found}
+        versions = {room_id: rooms.remembered_version(self._database.memory, room_id) for room_id in room_ids}
+        if None in versions.values():
+            versions = await self._database.read(_versions, room_ids)
+        reads: list[_Read] = []
+        async for some in in_turns(found, AT_A_TIME, self._clock):
+            reads += [read for room_id, data in some if (read := _judged(room_id, data, versions[room_id])) is not None]
+        return reads
+
+    async def _kept(self, origin: ServerName, txn_id: str, reads: Sequence[_Read], verdicts: Mapping[EventID, str | None]) -> _Taken:
+        """One act.  Nearly always nothing is missing, and the events are part of their rooms with it."""
+        keep = _Keep(self._gaps.timeline.reception, origin, txn_id, self._clock.now())
+        try:
+            return await self._database.write(keep.all, reads, verdicts)
+        except DatabaseError:
+            raise
+        except Exception:
+            # Whatever is wrong with one of them, or with us: what is kept can be looked at one by one.
+            log.exception("a transaction of %s could not be taken in at once", origin)
+            return await self._database.write(keep.all, reads, {})
 
     async def _take_edus(self, origin: ServerName, edus: Sequence[Any]) -> None:
         """Volatile ones are handed over at once; the sender waits for the others, which must not be lost."""
@@ -197,13 +232,15 @@ class Inbox:
     async def _take_in(self, room_id: RoomID, origin: ServerName, batch: Sequence[Waiting]) -> int:
         """Work through events in order; how many have to wait for servers that cannot be reached."""
         version = await self._database.read(rooms.version, room_id)
-        parsed = {} if version is None else {each.num: arrival.parse(version, each.pdu, room_id) for each in batch}
-        problems = await self._gaps.keyring.verify_events(list(parsed.values()))
+        parsed: dict[int, Received] = {}
+        async for some in in_turns(batch if version is not None else (), AT_A_TIME, self._clock):
+            assert version is not None
+            parsed |= {each.num: arrival.receive(version, arrival.decode(each.pdu), room_id) for each in some}
+        problems = await self._gaps.keyring.verify(list(parsed.values()))
         for event_id, problem in problems.items():
             log.info("%s of %s is dropped: %s", event_id, origin, problem)
-        good = {num: event for num, event in parsed.items() if event.event_id not in problems}
-        # Nearly always nothing is missing, and the whole batch costs one commit.
-        outcomes = dict(zip(good, await self._gaps.accept_what_fits(list(good.values())), strict=True))
+        good = {num: each.event for num, each in parsed.items() if each.event.event_id not in problems}
+        outcomes = dict(zip(good, await self._gaps.accept_what_fits(room_id, list(good.values())), strict=True))
         left: set[int] = set()
         for each in batch:
             event, outcome = good.get(each.num), outcomes.get(each.num)
@@ -260,57 +297,88 @@ def _edu(edu: Any) -> tuple[str, Mapping[str, Any] | None]:
     return (kind, content) if isinstance(kind, str) and isinstance(content, dict) else ("", None)
 
 
-def _keep(txn: Transaction, origin: str, txn_id: str, answer: bytes, batch: Sequence[Waiting], now_ms: int) -> None:
-    inbox.put(txn, batch)
-    inbox.remember(txn, origin, txn_id, answer, now_ms)
+@dataclass(frozen=True, slots=True)
+class _Keep:
+    """The act in which a transaction is kept."""
+
+    reception: Reception
+    origin: ServerName
+    txn_id: str
+    now: int
+
+    def all(self, txn: Transaction, reads: Sequence[_Read], verdicts: Mapping[EventID, str | None]) -> _Taken:
+        """Take in the events whose signatures are known to be good, as far as that is possible at once; keep the others."""
+        answered = inbox.answer(txn, self.origin, self.txn_id)
+        if answered is not None:
+            return _Taken(answered)
+        errors = {read.event_id: read.error for read in reads}
+        outcomes: list[tuple[Event, Outcome]] = []
+        waiting: list[RoomID] = []
+        for room_id in dict.fromkeys(read.room_id for read in reads):
+            batch = [read.received.event for read in reads if read.room_id == room_id and read.received is not None]
+            room = rooms.lock(txn, room_id)
+            refused = _refused(txn, room, self.origin, batch)
+            errors |= refused
+            batch = [event for event in batch if event.event_id not in refused and not self._is_forged(event, verdicts)]
+            ready = [event for event in batch if event.event_id in verdicts] if room is not None and not room.departed else []
+            found = self.reception.accept_what_fits(txn, room, ready) if room is not None and ready else []
+            done = {event.event_id: (event, outcome) for event, outcome in zip(ready, found, strict=True) if outcome is not None}
+            outcomes += done.values()
+            left = [event for event in batch if event.event_id not in done and not _is_here(txn, event)]
+            if left:
+                inbox.put(txn, [Waiting(0, room_id, event.event_id, self.origin, event.pdu, self.now) for event in left])
+                waiting.append(room_id)
+        answer = orjson.dumps({"pdus": {str(each): {} if error is None else {"error": error} for each, error in errors.items()}})
+        inbox.remember(txn, self.origin, self.txn_id, answer, self.now)
+        return _Taken(answer, outcomes, waiting)
+
+    def _is_forged(self, event: Event, verdicts: Mapping[EventID, str | None]) -> bool:
+        problem = verdicts.get(event.event_id)
+        if problem is not None:
+            log.info("%s of %s is dropped: %s", event.event_id, self.origin, problem)
+        return problem is not None
 
 
-def _examine(txn: Transaction, origin: ServerName, raws: Sequence[msgspec.Raw]) -> list[_Read]:
-    """What can be said of events at once: form, hash, size, room and ACL; those known already need not be kept."""
-    known: dict[str, _Room | None] = {}
-    reads = [read for raw in raws if (read := _examined(txn, origin, bytes(raw), known)) is not None]
-    return [read if read.event is None or not _is_here(txn, read.event) else _Read(read.event_id, None) for read in reads]
-
-
-def _examined(txn: Transaction, origin: ServerName, raw: bytes, known: dict[str, _Room | None]) -> _Read | None:
+def _decoded(raw: bytes) -> tuple[RoomID, dict[str, Any]] | None:
     try:
-        data = canonical.decode(raw, strict=False)
+        data = arrival.decode(raw)
     except Malformed:
         return None
-    room_id = data.get("room_id") if isinstance(data, dict) else None
-    if not isinstance(room_id, str) or "\0" in room_id:
-        return None
-    if room_id not in known:
-        known[room_id] = _room(txn, room_id, origin)
-    room = known[room_id]
-    if room is None:
+    room_id = data.get("room_id")
+    return None if not isinstance(room_id, str) or "\0" in room_id else (RoomID(room_id), data)
+
+
+def _versions(txn: Transaction, room_ids: Collection[RoomID]) -> dict[RoomID, RoomVersion | None]:
+    return {room_id: rooms.version(txn, room_id) for room_id in room_ids}
+
+
+def _judged(room_id: RoomID, data: dict[str, Any], version: RoomVersion | None) -> _Read | None:
+    if version is None:
         # Without the room's version there is no telling the event's id, but in the oldest versions it is written on it.
-        return _Read(data["event_id"], "This server is not in the room") if isinstance(data.get("event_id"), str) else None
-    return _judged(data, room, RoomID(room_id))
-
-
-def _judged(data: dict[str, Any], room: _Room, room_id: RoomID) -> _Read | None:
+        return _Read(room_id, data["event_id"], NOT_HERE) if isinstance(data.get("event_id"), str) else None
     try:
-        event_id = signing.reference_id(room.version, data)
+        received = arrival.receive(version, data, room_id)
+    except Malformed as error:
+        event_id = _named(version, data)
+        return None if event_id is None else _Read(room_id, event_id, str(error))
+    return _Read(room_id, received.event.event_id, None, received)
+
+
+def _named(version: RoomVersion, data: dict[str, Any]) -> EventID | None:
+    """The id of a malformed event, where it has one."""
+    try:
+        return signing.reference_id(version, data)
     except (Malformed, TypeError, ValueError, KeyError, AttributeError):
         return None
-    if not room.allowed:
-        return _Read(event_id, "This server is denied by the server ACL of the room")
-    try:
-        event = arrival.read(room.version, data, room_id)
-    except Malformed as error:
-        return _Read(event_id, str(error))
-    if not room.inside and event.type != "m.room.member":
-        return _Read(event_id, "This server is not in the room")
-    return _Read(event_id, None, event)
 
 
-def _room(txn: Transaction, room_id: str, origin: ServerName) -> _Room | None:
-    version, room = rooms.version(txn, room_id), rooms.get(txn, room_id)
-    if version is None:
-        return None
-    inside = room is not None and not room.departed
-    return _Room(version, inside, room is None or not inside or acl.allows(txn, room, origin))
+def _refused(txn: Transaction, room: Room | None, origin: ServerName, batch: Sequence[Event]) -> dict[str, str | None]:
+    """Those events of a room that are not looked at, and why."""
+    if room is None or room.departed:
+        return {event.event_id: NOT_HERE for event in batch if event.type != "m.room.member"}
+    if not acl.allows(txn, room, origin):
+        return {event.event_id: "This server is denied by the server ACL of the room" for event in batch}
+    return {}
 
 
 def _is_here(txn: Transaction, event: Event) -> bool:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.clock import Clock
 from homeserver.events import signing
+from homeserver.events.arrival import Received
 from homeserver.events.errors import BadSignature, Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, ServerName
@@ -101,22 +102,34 @@ class Keyring:
 
     async def verify_events(self, events: Sequence[Event]) -> dict[EventID, str]:
         """Those of `events` that are not signed as they must be, and why.  Lets the reactor turn between small pieces."""
-        problems: dict[EventID, str] = {}
-        checks: list[_Check] = []
+        received: list[Received] = []
         async for piece in in_turns(events, CHUNK * 4, self._clock):
-            for event in piece:
+            received += map(Received.of, piece)
+        return await self.verify(received)
+
+    async def verify(self, batch: Sequence[Received]) -> dict[EventID, str]:
+        """The same of events that have just come."""
+        verdicts = await self.verdicts(batch)
+        return {event_id: problem for event_id, problem in verdicts.items() if problem is not None}
+
+    async def verdicts(self, batch: Sequence[Received], *, ask: bool = True) -> dict[EventID, str | None]:
+        """What is wrong with the signatures of each; None: nothing.  Without `ask`, only of those whose keys are in memory."""
+        verdicts: dict[EventID, str | None] = {}
+        checks: list[_Check] = []
+        async for piece in in_turns(batch, CHUNK * 4, self._clock):
+            for each in piece:
                 try:
-                    checks.append(_Check.of(event))
+                    checks.append(_Check.of(each))
                 except (Malformed, BadSignature) as error:
-                    problems[event.event_id] = str(error)
-        await self.find({wanted for check in checks for wanted in check.wanted()})
+                    verdicts[each.event.event_id] = str(error)
+        if ask:
+            await self.find({wanted for check in checks for wanted in check.wanted()})
+        else:
+            checks = [check for check in checks if not self._still(check.wanted())]
         async for some in in_turns(checks, CHUNK, self._clock):
             for check in some:
-                try:
-                    self._verify(check)
-                except BadSignature as error:
-                    problems[check.event.event_id] = str(error)
-        return problems
+                verdicts[check.event.event_id] = self._verified(check)
+        return verdicts
 
     async def verify_json(self, server: ServerName, value: Mapping[str, Any], at_ms: int | None = None) -> None:
         """Raises `BadSignature` unless `server` signed the object with a key that is good at `at_ms`, by default now."""
@@ -130,9 +143,13 @@ class Keyring:
         """The public key, good now; raises `BadSignature`."""
         return await self.key(server, key_id, self._clock.now())
 
-    def _verify(self, check: "_Check") -> None:
-        for server, signatures in check.signatures.items():
-            self._check(server, check.message, signatures, [Wanted(server, key_id, check.at_ms) for key_id in signatures])
+    def _verified(self, check: "_Check") -> str | None:
+        try:
+            for server, signatures in check.signatures.items():
+                self._check(server, check.message, signatures, [Wanted(server, key_id, check.at_ms) for key_id in signatures])
+        except BadSignature as error:
+            return str(error)
+        return None
 
     def _check(self, server: str, message: bytes, signatures: Mapping[str, str], wanted: Iterable[Wanted]) -> None:
         """All signatures with keys that are known and good must fit, and there must be one."""
@@ -263,23 +280,24 @@ class _Check:
     at_ms: int | None
 
     @classmethod
-    def of(cls, event: Event) -> "_Check":
+    def of(cls, received: Received) -> "_Check":
         """Raises `BadSignature` where a signature is missing altogether."""
-        data = event.data
-        found = {server: _signatures(data, server) for server in signing.required_signers(event)}
+        event = received.event
+        found = {server: _signatures(received.signatures, server) for server in signing.required_signers(event)}
         at_ms = event.origin_server_ts if event.version.enforces_key_validity else None
-        return cls(event, signing.signed_bytes(event.version, data), found, at_ms)
+        return cls(event, received.message, found, at_ms)
 
     def wanted(self) -> Iterable[Wanted]:
         """The keys it takes."""
         return (Wanted(server, key_id, self.at_ms) for server, signatures in self.signatures.items() for key_id in signatures)
 
 
-def _signatures(data: Mapping[str, Any], server: ServerName) -> dict[str, str]:
-    key_ids = signing.signing_keys(data, server)[:KEYS_PER_SIGNER]
+def _signatures(signatures: Mapping[str, Any], server: ServerName) -> dict[str, str]:
+    entry = signatures.get(server, {})
+    key_ids = [key_id for key_id in entry if key_id.startswith("ed25519:")][:KEYS_PER_SIGNER]
     if not key_ids:
         raise BadSignature(f"There is no signature of {server}")
-    return {key_id: signing.signature_of(data, server, key_id) for key_id in key_ids}
+    return {key_id: entry[key_id] for key_id in key_ids}
 
 
 def _logged(failure: Any) -> None:

@@ -91,7 +91,8 @@ class Reception:
     def accept(self, txn: Transaction, arrived: Arrived) -> Outcome | None:
         """The outcome, or None when the event was only written down and the act must run once more."""
         event = arrived.event
-        room, near = self._lock(txn, event.room_id, [event])
+        room = self.lock(txn, event.room_id)
+        near = arrivals.around(txn, event.room_id, [event])
         before, (room, outcome) = room, self._take(txn, room, arrived, near)
         if outcome is None:
             # Resolution runs outside of the writer and can only read what is committed: this event, and the states around it.
@@ -100,9 +101,9 @@ class Reception:
             rooms.store(txn, room)
         return outcome
 
-    def accept_what_fits(self, txn: Transaction, room_id: RoomID, batch: Sequence[Event]) -> list[Outcome | None]:
-        """Take in events of one room in order, as far as they need nothing: nothing that is missing, no resolution; None for the others."""
-        room, near = self._lock(txn, room_id, batch)
+    def accept_what_fits(self, txn: Transaction, room: Room, batch: Sequence[Event]) -> list[Outcome | None]:
+        """Take in events of a locked room in order, as far as they need nothing: nothing missing, no resolution; None for the others."""
+        near = arrivals.around(txn, room.room_id, batch)
         before, outcomes = room, list[Outcome | None]()
         for event in batch:
             try:
@@ -114,11 +115,12 @@ class Reception:
             rooms.store(txn, room)
         return outcomes
 
-    def _lock(self, txn: Transaction, room_id: RoomID, batch: Sequence[Event]) -> tuple[Room, Around]:
+    def lock(self, txn: Transaction, room_id: RoomID) -> Room:
+        """The room, locked; raises `NotFound` for one that this server is not in."""
         room = rooms.lock(txn, room_id)
         if room is None or room.departed:
             raise NotFound(f"This server is not in room {room_id}")
-        return room, arrivals.around(txn, room_id, batch)
+        return room
 
     def _before(self, txn: Transaction, room: Room, arrived: Arrived, near: Around) -> bytes:
         """The root of the state before the event."""

@@ -10,7 +10,7 @@ import orjson
 from homeserver.events import versions
 from homeserver.events.identifiers import RoomID, ServerName
 from homeserver.events.versions import RoomVersion
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Remembering, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,12 @@ def version(txn: Transaction, room_id: str) -> RoomVersion | None:
             return None
         txn.memory.put(("version", room_id), known, 150)
     return versions.get(known)
+
+
+def remembered_version(memory: Remembering, room_id: str) -> RoomVersion | None:
+    """The room's version, where it is in memory."""
+    known: str | None = memory.get(("version", room_id))
+    return None if known is None else versions.get(known)
 
 
 def remember_versions(txn: Transaction, known: Iterable[Room]) -> None:
