@@ -28,6 +28,8 @@ class RoomWatch:
             return
         user = UserID(event.state_key)
         if event.membership == "join" and user.domain == self.name:
+            if room.servers is None:
+                return  # nobody else is in the room
             self.announcer.device_list(txn, user, device_lists.new_followers(txn, room.room_id, user))
         else:
             following.moved(txn, room, user)

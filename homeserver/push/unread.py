@@ -15,9 +15,9 @@ from homeserver.push import defaults, editing, globs, reading, verdicts
 from homeserver.push.conditions import Occasion, Reader
 from homeserver.push.verdicts import Verdict
 from homeserver.rooms import threads
-from homeserver.storage import members, notable, push_rules, state
+from homeserver.storage import notable, push_rules, state
 from homeserver.storage.events import Stored
-from homeserver.storage.notable import MAIN, ROOM, Mark, Spot
+from homeserver.storage.notable import MAIN, ROOM, Spot
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
@@ -71,23 +71,22 @@ class Unread:
 
     def _member(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """A local user came, went or changed names."""
-        user = UserID(stored.event.state_key or "")
-        member = members.get(txn, room.room_id, user) if user.domain == self.name else None
-        if member is None or member.num != stored.num:
+        event = stored.event
+        user = UserID(event.state_key or "")
+        if user.domain != self.name or state.get(txn, room.state_root, stored.key) != stored.num:
             return
-        if member.membership != "join":
+        if event.membership != "join":
             push_rules.set_member_words(txn, room.room_id, user, [])
             notable.forget(txn, user, room.room_id)
             return
-        names = (user.localpart, member.display_name)
+        shown = event.content.get("displayname")
+        names = (user.localpart, shown if isinstance(shown, str) and "\0" not in shown else "")
         push_rules.set_member_words(txn, room.room_id, user, [words for name in names if name and (words := globs.keywords(name))])
+        predecessor = replaced_by(txn, room)
+        if predecessor is not None and ROOM not in notable.marks(txn, user, [room.room_id]).get(room.room_id, {}):
+            editing.carry_over(txn, user, predecessor, room.room_id)
         assert stored.order is not None
-        if ROOM not in notable.marks(txn, user, [room.room_id]).get(room.room_id, {}):
-            mark = Mark(stored.order, room.notable, notable.threads_total(txn, room.room_id))
-            notable.put_mark(txn, user, room.room_id, ROOM, mark)
-            predecessor = replaced_by(txn, room)
-            if predecessor is not None:
-                editing.carry_over(txn, user, predecessor, room.room_id)
+        notable.begin(txn, user, room.room_id, stored.order, room.notable)
 
     def _read_by_sender(self, txn: Transaction, room: Room, stored: Stored, thread: str) -> None:
         event = stored.event

@@ -130,8 +130,11 @@ class Entrance:
             room = replace(room, departed=True)
         crossed = False
         for server, change in servers.items():
-            count = members.count_server(txn, room.room_id, server, change) if change else None
-            crossed |= count is not None and (count <= 0 or count - change <= 0)
+            if change and server == self.name:
+                members.count_own_server(txn, room.room_id, server, change)
+            elif change:
+                count = members.count_server(txn, room.room_id, server, change)
+                crossed |= count <= 0 or count - change <= 0
         if crossed:
             others = [server for server in rooms.joined_servers(txn, room.room_id) if server != self.name]
             room = replace(room, servers=rooms.servers_hash(txn, others))

@@ -86,11 +86,13 @@ class Timeline:
         return await self.database.read(self._prepare, room_id, draft, self.clock.now())
 
     def _send_one(self, txn: Transaction, room_id: str, draft: Draft, sender: Sender | None, now: int) -> EventID:
-        if sender is not None:
-            already = events.sent_by(txn, draft.sender, sender.device_id, room_id, sender.txn_id)
+        if sender is None:
+            room = self._lock(txn, room_id, draft)
+        else:
+            locked, already = rooms.lock_to_send(txn, room_id, draft.sender, sender.device_id, sender.txn_id)
             if already is not None:
                 return EventID(already)
-        room = self._lock(txn, room_id, draft)
+            room = _present(locked, draft)
         self._refuse_twice(txn, room_id, draft)
         room, stored = self.append(txn, room, draft, now)
         rooms.store(txn, room)
@@ -110,7 +112,8 @@ class Timeline:
     def _set_state(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> EventID:
         room = self._lock(txn, room_id, draft)
         assert draft.state_key is not None
-        old = state.current_event(txn, room_id, draft.type, draft.state_key)
+        num = state.get(txn, room.state_root, (draft.type, draft.state_key))
+        old = events.by_number(txn, [num])[num] if num is not None else None
         if old is not None and old.event.content == draft.content and old.event.sender == draft.sender:
             return old.event.event_id
         room, stored = self.append(txn, room, draft, now)
@@ -128,11 +131,7 @@ class Timeline:
         return self._send_one(txn, room_id, draft, sender, now)
 
     def _lock(self, txn: Transaction, room_id: str, draft: Draft) -> Room:
-        room = rooms.lock(txn, room_id)
-        # One sentence for a room that is unknown, departed, or not the sender's: nobody learns which.
-        if room is None or room.departed:
-            raise Forbidden(f"{draft.sender} is not in this room")
-        return room
+        return _present(rooms.lock(txn, room_id), draft)
 
     def append(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[Room, Stored]:
         """Complete, sign, check and write an event at the end of a locked room; the caller stores the room."""
@@ -194,10 +193,7 @@ class Timeline:
         return event
 
     def _prepare(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> Event:
-        room = rooms.get(txn, room_id)
-        if room is None or room.departed:
-            raise Forbidden(f"{draft.sender} is not in this room")
-        return self._complete(txn, room, draft, now)
+        return self._complete(txn, _present(rooms.get(txn, room_id), draft), draft, now)
 
     async def template(self, room_id: str, draft: Draft) -> dict[str, Any]:
         """The PDU that a user of another server would have to sign to do this; raises `Denied` when the rules refuse it."""
@@ -251,6 +247,15 @@ class Timeline:
             if not outcome.accepted:
                 raise Denied(outcome.reason or "The join was not accepted") from None
             return event.event_id
+
+
+def _present(room: Room | None, draft: Draft) -> Room:
+    """The room, if there is one that local users are in."""
+    # One sentence for a room that is unknown, departed, or not the sender's: nobody learns which.
+    if room is None or room.departed:
+        raise Forbidden(f"{draft.sender} is not in this room")
+    return room
+
 
 def _reference(head: Head) -> drafts.Reference:
     """How an event points to one before it."""

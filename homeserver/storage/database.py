@@ -54,6 +54,7 @@ class Counted:
     """What the database has done since the process started."""
 
     statements: int
+    trips: int
     reads: int
     acts: int
     groups: int
@@ -129,7 +130,8 @@ class Database:
         """What has been done so far."""
         done = self._writer.counts
         statements = sum(link.statements for link in self._links)
-        return Counted(statements, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns)
+        trips = sum(link.trips for link in self._links)
+        return Counted(statements, trips, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns)
 
     async def reach(self, token: Token, timeout: float) -> bool:
         """Wait until `now` covers a token that a client brought; False if it does not within `timeout` seconds."""

@@ -95,7 +95,7 @@ def change(txn: Transaction, delay_id: str, before: str, status: str, now: int) 
 
 def supersede(txn: Transaction, room_id: str, kind: str, state_key: str, sender: str, now: int) -> None:
     """Somebody has set this state: what others wanted to set it to later is void."""
-    txn.run(
+    txn.later(
         "UPDATE delayed_events SET status = 'cancelled', due_ts = :now WHERE room_id = :room AND type = :type AND state_key = :key"
         " AND status = 'waiting' AND user_id <> :sender",
         room=room_id, type=kind, key=state_key, sender=sender, now=now,

@@ -329,15 +329,6 @@ def lowest_minor(txn: Transaction, room_id: str, major: int) -> int:
     return int(txn.value("SELECT MIN(minor) FROM events WHERE room_id = :room AND major = :major", room=room_id, major=major) or 0)
 
 
-def sent_by(txn: Transaction, user_id: str, device_id: str, room_id: str, txn_id: str) -> str | None:
-    """The id of the event that this transaction of this device made, if it did."""
-    found: str | None = txn.value(
-        "SELECT event_id FROM sent WHERE user_id = :user AND device_id = :device AND room_id = :room AND txn_id = :txn",
-        user=user_id, device=device_id, room=room_id, txn=txn_id,
-    )  # fmt: skip
-    return found
-
-
 def transactions_of(txn: Transaction, user_id: str, device_id: str, nums: Iterable[int]) -> Mapping[int, str]:
     """Event number -> transaction id, for events that this device sent (unsigned.transaction_id)."""
     rows = txn.all(

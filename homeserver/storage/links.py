@@ -43,6 +43,8 @@ class Link(Protocol):
 
     engine: str
     statements: int
+    trips: int
+    """How often an answer of another process was waited for."""
 
     def begin(self) -> None:
         """Start a transaction that writes."""

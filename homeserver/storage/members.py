@@ -101,6 +101,15 @@ def count_server(txn: Transaction, room_id: str, server: str, change: int) -> in
     )  # fmt: skip
 
 
+def count_own_server(txn: Transaction, room_id: str, server: str, change: int) -> None:
+    """The same for the one server whose number nobody needs at once."""
+    txn.later(
+        "INSERT INTO room_servers (room_id, server, joined) VALUES (:room, :server, :change)"
+        " ON CONFLICT (room_id, server) DO UPDATE SET joined = room_servers.joined + excluded.joined",
+        room=room_id, server=server, change=change,
+    )  # fmt: skip
+
+
 def _member(row: tuple[Any, ...]) -> Member:
     room, user, membership, sender, num, event_id, position, name, avatar, forgotten = row
     return Member(RoomID(room), UserID(user), membership, UserID(sender), num, event_id, position, name, avatar, bool(forgotten))
@@ -220,7 +229,7 @@ def changes_of_user(txn: Transaction, user_id: str, low: int, high: int) -> list
 
 def forget(txn: Transaction, room_id: str, user_id: str) -> None:
     """The user no longer wants to see the room they left."""
-    txn.run("UPDATE members SET forgotten = 1 WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+    txn.later("UPDATE members SET forgotten = 1 WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
 
 
 def set_invitation(
@@ -265,4 +274,4 @@ def invitation(txn: Transaction, room_id: str, user_id: str) -> Invitation | Non
 
 def drop_invitation(txn: Transaction, room_id: str, user_id: str) -> None:
     """The user joined, or the invitation is void."""
-    txn.run("DELETE FROM remote_invitations WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+    txn.later("DELETE FROM remote_invitations WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)

@@ -96,8 +96,8 @@ def drop_redacted(txn: Transaction, room_id: str, event_id: str) -> None:
         "SELECT num FROM events WHERE room_id = :room AND event_id = :id AND redacted_by IS NOT NULL", room=room_id, id=event_id
     )
     if num is not None:
-        txn.run("DELETE FROM highlights WHERE num = :num", num=num)
-        txn.run("DELETE FROM room_highlights WHERE room_id = :room AND num = :num", room=room_id, num=num)
+        txn.later("DELETE FROM highlights WHERE num = :num", num=num)
+        txn.later("DELETE FROM room_highlights WHERE room_id = :room AND num = :num", room=room_id, num=num)
 
 
 # --- how far users have read --------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def marks(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> dict[str, 
 
 def put_mark(txn: Transaction, user_id: str, room_id: str, thread: str, mark: Mark) -> None:
     """Set a mark, unless it would go back."""
-    txn.run(
+    txn.later(
         "INSERT INTO read_marks (user_id, room_id, thread, major, minor, n, base)"
         " VALUES (:user, :room, :thread, :major, :minor, :n, :base) ON CONFLICT (user_id, room_id, thread) DO UPDATE SET"
         " major = excluded.major, minor = excluded.minor, n = excluded.n, base = excluded.base"
@@ -128,15 +128,25 @@ def put_mark(txn: Transaction, user_id: str, room_id: str, thread: str, mark: Ma
 
 def drop_marks(txn: Transaction, user_id: str, room_id: str, threads: Iterable[str]) -> None:
     """Remove marks that another one has passed."""
-    txn.run(
+    txn.later(
         "DELETE FROM read_marks WHERE user_id = :user AND room_id = :room AND thread IN :threads",
         user=user_id, room=room_id, threads=list(threads),
     )  # fmt: skip
 
 
+def begin(txn: Transaction, user_id: str, room_id: str, order: Order, notable: int) -> None:
+    """Who joins has read all that was said before, unless it is known how far they have read: `notable` is the room's number now."""
+    txn.later(
+        "INSERT INTO read_marks (user_id, room_id, thread, major, minor, n, base) VALUES (:user, :room, '', :major, :minor, :notable,"
+        " COALESCE((SELECT room_n FROM thread_events WHERE room_id = :room ORDER BY major DESC, minor DESC LIMIT 1), 0))"
+        " ON CONFLICT (user_id, room_id, thread) DO NOTHING",
+        user=user_id, room=room_id, major=order[0], minor=order[1], notable=notable,
+    )  # fmt: skip
+
+
 def mark_own_event(txn: Transaction, user_id: str, room_id: str, order: Order, notable: int) -> None:
     """Who says something on the main timeline has read it so far: `notable` is the room's number now."""
-    txn.run(
+    txn.later(
         "INSERT INTO read_marks (user_id, room_id, thread, major, minor, n, base) VALUES (:user, :room, 'main', :major, :minor,"
         " :notable - COALESCE((SELECT room_n FROM thread_events WHERE room_id = :room ORDER BY major DESC, minor DESC LIMIT 1), 0),"
         " COALESCE((SELECT n - base FROM read_marks WHERE user_id = :user AND room_id = :room AND thread = ''), 0))"
@@ -207,8 +217,8 @@ def _mark(txn: Transaction, room_id: str, thread: str, order: Order, whole: Mark
 
 def forget(txn: Transaction, user_id: str, room_id: str) -> None:
     """The user is not in the room any more: nothing there is unread."""
-    txn.run("DELETE FROM read_marks WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
-    txn.run("DELETE FROM highlights WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
+    txn.later("DELETE FROM read_marks WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
+    txn.later("DELETE FROM highlights WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ EVERYBODY, NOBODY = "", "-"
 
 def store(txn: Transaction, room_id: str, to: Iterable[str]) -> None:
     """A room is open to `EVERYBODY`, to members of rooms, or to `NOBODY`."""
-    txn.run("DELETE FROM room_openness WHERE room_id = :room", room=room_id)
+    txn.later("DELETE FROM room_openness WHERE room_id = :room", room=room_id)
     txn.many(
         "INSERT INTO room_openness (room_id, open_to) VALUES (:room, :to) ON CONFLICT DO NOTHING",
         [{"room": room_id, "to": one} for one in dict.fromkeys(to)],

@@ -98,7 +98,7 @@ class Postgres:
 
     def __init__(self, dsn: str, *, connection: Any = None, brackets: Brackets | None = None, patience: float = 10) -> None:
         self._dsn, self._brackets, self._patience = dsn, brackets or Brackets(), patience
-        self.statements = 0
+        self.statements = self.trips = 0
         self._connection: Any = None
         self._cursor: Any = None
         self._mogrify: Any = None
@@ -157,6 +157,7 @@ class Postgres:
         sent, self._sent = self._sent, False
         self._reset()
         if sent:
+            self.trips += 1
             try:
                 self._cursor.execute(self._brackets.rollback)
             except psycopg2.Error:
@@ -320,6 +321,7 @@ class Postgres:
         if text is not None:
             ahead.append(text)
         self._sent = True
+        self.trips += 1
         try:
             self._cursor.execute(b";".join(ahead))
         except psycopg2.Error as error:

@@ -61,7 +61,7 @@ def clear(txn: Transaction, user_id: str) -> None:
 
 def set_member_words(txn: Transaction, room_id: str, user_id: str, words: Iterable[Words]) -> None:
     """Set the words of a local member's names in a room; none for one who left."""
-    txn.run("DELETE FROM member_words WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+    txn.later("DELETE FROM member_words WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
     for word, other in set(words):
         txn.insert("member_words", room_id=room_id, word=word, other=other, user_id=user_id)
 

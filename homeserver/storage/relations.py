@@ -32,7 +32,7 @@ def add(txn: Transaction, stored: Stored) -> None:
     kind, target = relation(event.content)
     if kind is None or target is None or stored.order is None or len(kind) > MAX_TYPE or "\0" in kind + target:
         return
-    txn.run(
+    txn.later(
         "INSERT INTO relations (room_id, target_id, rel_type, num, event_id, event_type, sender, key, ts, major, minor)"
         " VALUES (:room, :target, :kind, :num, :id, :type, :sender, :key, :ts, :major, :minor) ON CONFLICT DO NOTHING",
         room=event.room_id,
@@ -58,7 +58,7 @@ def annotation_key(content: dict[str, Any]) -> str | None:
 
 def remove(txn: Transaction, num: int) -> None:
     """The event was redacted: it relates to nothing any more."""
-    txn.run("DELETE FROM relations WHERE num = :num", num=num)
+    txn.later("DELETE FROM relations WHERE num = :num", num=num)
 
 
 def annotated(txn: Transaction, room_id: str, target_id: str, sender: str, event_type: str, key: str) -> bool:

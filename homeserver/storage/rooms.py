@@ -68,12 +68,23 @@ def several(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Room]:
 
 def lock(txn: Transaction, room_id: str) -> Room | None:
     """The room, locked until the transaction ends."""
-    row = txn.one(
+    row = txn.lock(
         "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id,
     )
     return _room(room_id, row)
+
+
+def lock_to_send(txn: Transaction, room_id: str, user_id: str, device_id: str, txn_id: str) -> tuple[Room | None, str | None]:
+    """The room, locked, and the event that this transaction of this device made in it already, if it did."""
+    row = txn.lock(
+        "SELECT (SELECT event_id FROM sent WHERE sent.user_id = :user AND sent.device_id = :device AND sent.room_id = rooms.room_id"
+        " AND sent.txn_id = :txn), version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
+        room=room_id, user=user_id, device=device_id, txn=txn_id,
+    )  # fmt: skip
+    return (None, None) if row is None else (_room(room_id, row[1:]), row[0])
 
 
 def _room(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
@@ -135,7 +146,7 @@ def add(txn: Transaction, room: Room) -> bool:
 
 def store(txn: Transaction, room: Room) -> None:
     """Write what changed of a room that was locked by this transaction."""
-    txn.run(
+    txn.later(
         "UPDATE rooms SET seq = :seq, heads = :heads, state_root = :root, last_order = :last, notable = :notable,"
         " removals = :removals, servers = :servers, joined_members = :joined, invited_members = :invited,"
         " departed = :departed, partial = :partial, active = :active, bumped = :bumped, position = :position WHERE room_id = :room",
@@ -179,7 +190,7 @@ def servers_hash(txn: Transaction, servers: Sequence[str]) -> bytes | None:
         return None
     content = orjson.dumps(sorted(servers))
     name = blake2b(content, digest_size=16).digest()
-    txn.run("INSERT INTO destination_sets (hash, servers) VALUES (:hash, :servers) ON CONFLICT DO NOTHING", hash=name, servers=content)
+    txn.later("INSERT INTO destination_sets (hash, servers) VALUES (:hash, :servers) ON CONFLICT DO NOTHING", hash=name, servers=content)
     return name
 
 

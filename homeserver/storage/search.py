@@ -68,9 +68,9 @@ def add(txn: Transaction, stored: Stored) -> None:
 def remove(txn: Transaction, num: int) -> None:
     """The event was redacted: it says nothing any more."""
     if txn.engine == "sqlite":
-        txn.run("DELETE FROM search_texts WHERE rowid = :num", num=num)
+        txn.later("DELETE FROM search_texts WHERE rowid = :num", num=num)
     else:
-        txn.run("DELETE FROM search_texts WHERE num = :num", num=num)
+        txn.later("DELETE FROM search_texts WHERE num = :num", num=num)
 
 
 def find(txn: Transaction, question: Question, skip: int, limit: int) -> list[tuple[int, float]]:

@@ -69,7 +69,7 @@ class SQLite:
         self._connection, self._shared, self._claim = connection, shared, claim
         self._execute = connection.execute
         self._wanted = self._marked = False
-        self.statements = 0
+        self.statements = self.trips = 0
 
     def begin(self) -> None:
         """Start a transaction that writes."""

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from homeserver.storage.buffer import Buffer
-from homeserver.storage.links import Broken, Collision, DatabaseError, Link, Lost, Row, Unavailable
+from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Link, Lost, Row, Unavailable
 from homeserver.storage.memory import Draft, Memory
 from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.streams import Stream
@@ -22,6 +22,7 @@ from homeserver.storage.transactions import Needs, Retry, Transaction
 log = logging.getLogger(__name__)
 GROUP = 50
 TRIES = 30
+ALONE = 2  # tries after which an act has no company
 LOSSES = 8  # of the connection, during one act
 
 
@@ -137,7 +138,7 @@ class Writer:
     def turn(self, acts: Sequence[Act]) -> Batch:
         """Run the first of `acts`, as many as can go together."""
         # What had trouble twice goes alone: it may be the cause.
-        size = 1 if acts[0].tries > 1 else GROUP
+        size = 1 if acts[0].tries >= ALONE else GROUP
         batch = self._safely(acts[:size])
         batch.again = [*batch.again, *acts[size:]]
         batch.token = self.token()
@@ -256,6 +257,10 @@ class Writer:
         """A lone act whose commit failed."""
         if isinstance(error, Collision) and act.tries < TRIES:
             act.tries += 1
+            return Batch(again=[act])
+        if isinstance(error, Duplicate) and act.tries < ALONE:
+            # The row may be another process's, written for the same request meanwhile: the second time the act sees it.
+            act.tries = ALONE
             return Batch(again=[act])
         return Batch(answers=[Answer(act, None, error)])
 

@@ -21,6 +21,7 @@ class Trace:
 
     calls: list[Hop] = field(default_factory=list)
     statements: int = 0
+    trips: int = 0
     reads: int = 0
     acts: int = 0
     groups: int = 0
@@ -65,6 +66,7 @@ def traced(*databases: Database) -> Iterator[Trace]:
         for first, database in zip(before, databases, strict=True):
             last = database.counts
             trace.statements += last.statements - first.statements
+            trace.trips += last.trips - first.trips
             trace.reads += last.reads - first.reads
             trace.acts += last.acts - first.acts
             trace.groups += last.groups - first.groups
