@@ -36,6 +36,7 @@ from homeserver.composition.appservices import AppServices
 from homeserver.composition.arrivals import Arrivals
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Given, Service
+from homeserver.composition.membership import Membership
 from homeserver.composition.notifying import Notifying
 from homeserver.composition.rooms import Rooms
 from homeserver.composition.sync import Sync
@@ -78,6 +79,7 @@ class Server:
     accounts: Accounts
     federation: Federation
     arrivals: Arrivals
+    entering: Membership
     telling: Notifying
     following: Sync
     bridging: AppServices
@@ -125,7 +127,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     bridged = appservices.register(on)
     asking = room_keys.compose(on, attention.admits, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
-    watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, *asking.observers)
+    watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
@@ -140,8 +142,8 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    working = (in_rooms, people, attentive, telling, files, finding, bridging, operating, coming, others, asking)
-    parts = (*working, secrets, entering, following)
+    working = (in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking)
+    parts = (*working, secrets, following)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate
     return Server(
@@ -157,6 +159,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         accounts=people,
         federation=others,
         arrivals=coming,
+        entering=entering,
         telling=telling,
         following=following,
         bridging=bridging,

@@ -218,6 +218,10 @@ class Rooms:
 
     default_version: str = "12"
     """Version of new rooms."""
+    invite_lifetime: Duration | None = None
+    """Invites that nobody answers are withdrawn after this time, in rooms that say nothing else; nothing: never."""
+    knock_lifetime: Duration | None = None
+    """The same of knocks."""
     delayed_event_max: Duration = Duration.parse("1d")
     """The longest delay of a delayed event."""
 

@@ -14,6 +14,8 @@ CREATE TABLE pending_members (
     membership TEXT NOT NULL,
     -- when this server wrote or received it (ms): clocks of others are not trusted
     since_ts BIGINT NOT NULL,
+    -- what is added to the room's lifetime: the inviter's server goes first
+    grace_ms BIGINT NOT NULL,
     -- when it expires, or when that is tried again; null: never
     due_ts BIGINT,
     -- an invite that is to be accepted at once, because its user knocked and wants that

@@ -156,6 +156,7 @@ class Network:
         home.server.bridging.deliveries.start()
         home.server.rooms.delayed.start()
         home.server.operating.clearing.start()
+        home.server.entering.due.start()
         return home
 
     async def passes(self, seconds: float) -> None:

@@ -12,15 +12,20 @@ from homeserver.api.server.directory import DirectoryQueries
 from homeserver.api.server.membership import MembershipOfOthers
 from homeserver.appservices.asking import Asking
 from homeserver.composition.federation import Federation
-from homeserver.composition.ground import Ground
+from homeserver.composition.ground import Ground, Service
 from homeserver.composition.rooms import Rooms
 from homeserver.directory.aliases import Aliases
+from homeserver.events.lifetimes import Lifetimes
 from homeserver.federation.history import History
+from homeserver.membership.accepting import Accepting
+from homeserver.membership.due import Due
+from homeserver.membership.expiry import Expiry
 from homeserver.membership.handshake import Handshake
 from homeserver.membership.invites import Invites
 from homeserver.membership.joins import Joins
 from homeserver.membership.knocks import Knocks
 from homeserver.membership.leaves import Leaves
+from homeserver.membership.pending import Register
 from homeserver.membership.residents import Residents
 
 
@@ -32,7 +37,19 @@ class Membership:
     invites: Invites
     leaves: Leaves
     aliases: Aliases
+    due: Due
     endpoints: tuple[object, ...]
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Work in the background."""
+        return (self.due,)
+
+
+def register(ground: Ground) -> Register:
+    """What is written down of invites and knocks."""
+    chosen = ground.settings.rooms
+    return Register(ground.identity.name, Lifetimes(chosen.invite_lifetime, chosen.knock_lifetime), ground.clock.now)
 
 
 def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking) -> Membership:
@@ -40,17 +57,19 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     timeline, peers, keyring = rooms.timeline, federation.peers, federation.keyring
     handshake = Handshake(peers, ground.identity, ground.clock)
     aliases = Aliases(ground.database, ground.identity, peers, asking)
-    invites = Invites(timeline, peers, keyring, asking.summon)
+    standing = register(ground)
+    invites = Invites(timeline, peers, keyring, asking.summon, standing)
     joins = Joins(timeline, handshake, keyring, federation.entering)
     leaves = Leaves(timeline, handshake)
+    due = Due(ground.database, ground.clock, standing, Expiry(timeline, leaves, federation.entering), Accepting(joins, invites))
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
         Sending(timeline, invites, aliases, rooms.delayed),
         Relations(ground.database, ground.clock),
         CreateRoom(timeline, invites, aliases, ground.settings.rooms.default_version, ground.settings.directory.publication),
-        MembershipPages(joins, Knocks(timeline, handshake), invites, leaves, aliases),
+        MembershipPages(joins, Knocks(timeline, handshake, standing), invites, leaves, aliases),
         MembershipOfOthers(Residents(timeline, keyring), invites),
         AliasPages(aliases, timeline, ground.clock),
         DirectoryQueries(aliases),
     )
-    return Membership(joins, invites, leaves, aliases, endpoints)
+    return Membership(joins, invites, leaves, aliases, due, endpoints)

@@ -17,6 +17,7 @@ from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Invitation, Peers
 from homeserver.membership import blocks, candidates, permission
+from homeserver.membership.pending import Register
 from homeserver.membership.permission import InviteBlocked
 from homeserver.push import spreading
 from homeserver.rooms import acl, routing
@@ -47,6 +48,7 @@ class Invites:
     keyring: Keyring
     summon: Callable[[UserID], Awaitable[bool]]
     """Asks application services for a user who is not here."""
+    register: Register
 
     async def profile(self, user: UserID) -> dict[str, Any]:
         """Name and picture of a local user, as they go into a member event."""
@@ -164,6 +166,7 @@ class Invites:
         members.set_invitation(txn, event.room_id, target, event.version.id, stripped, named, event.pdu)
         stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
+        self.register.brought(txn, event, stripped, knocked=member is not None and member.membership == "knock")
         spreading.invited(txn, stored, self.timeline.clock.now())
 
 

@@ -10,6 +10,7 @@ from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.membership import blocks, candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.membership.invites import MAX_STRIPPED, is_stripped
+from homeserver.membership.pending import Register
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events, members, rooms
@@ -22,6 +23,7 @@ class Knocks:
 
     timeline: Timeline
     handshake: Handshake
+    register: Register
 
     async def knock(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
         """Knock at a room, here or through a candidate.  Raises `Forbidden` or `Denied` where nobody may knock."""
@@ -39,16 +41,13 @@ class Knocks:
     def _candidates(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName]) -> list[ServerName] | None:
         """Whom to ask; None where this server is in the room and the user may know."""
         blocks.refuse(txn, room_id)
-        room = rooms.get(txn, room_id)
-        known = rooms.joined_servers(txn, room_id) if room is not None and room.departed else []
         named = candidates.of_id(room_id) if not via else []
+        if not visibility.may_know(txn, room_id, user):
+            return candidates.order(None, via, named, self.timeline.identity.name)
+        room = rooms.get(txn, room_id)
         if room is not None and not room.departed:
-            try:
-                visibility.find(txn, room_id, user)
-                return None
-            except visibility.NoSuchRoom:
-                known = []
-        return candidates.order(None, via, [*known, *named], self.timeline.identity.name)
+            return None
+        return candidates.order(None, via, [*rooms.joined_servers(txn, room_id), *named], self.timeline.identity.name)
 
     async def _knocked(self, done: Done) -> None:
         stripped = [entry for entry in done.answer.knock_room_state[:MAX_STRIPPED] if is_stripped(entry)]
@@ -59,3 +58,4 @@ class Knocks:
         members.set_invitation(txn, event.room_id, event.sender, event.version.id, stripped, [done.server], event.pdu)
         stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
+        self.register.brought(txn, event, stripped)

@@ -12,7 +12,7 @@ from homeserver.membership import candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import accounts, events, members, notices, rooms
+from homeserver.storage import accounts, events, members, notices, pending_members, rooms
 from homeserver.storage.transactions import Transaction
 
 
@@ -72,6 +72,7 @@ class Leaves:
         event = done.event
         stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
+        pending_members.drop(txn, event.room_id, event.sender)
 
     def _leave_alone(self, txn: Transaction, room_id: RoomID, user: UserID, content: dict[str, Any], now: int) -> None:
         """A leave that only this server knows: it follows the invite that it rejects, and is sent to nobody."""
@@ -87,6 +88,7 @@ class Leaves:
         event = events_core.read(version, self.timeline.identity.sign_event(version, data))
         stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
+        pending_members.drop(txn, room_id, user)
 
     async def set_membership(
         self, actor: UserID, room_id: RoomID, target: UserID, membership: str, content: dict[str, Any]

@@ -1,11 +1,11 @@
-"""Invites that are taken back by who made them, heard of from rooms that this server is not in.  Asks nobody."""
+"""Invites that are taken back by who made them, or for them, heard of from rooms that this server is not in.  Asks nobody."""
 
 from dataclasses import dataclass
 
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.identity import Identity
-from homeserver.storage import events, members, rooms
+from homeserver.storage import events, members, pending_members, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 
@@ -20,7 +20,8 @@ class Withdrawals:
     async def take(self, origin: ServerName, event: Event) -> bool:
         """Whether the event, whose signatures were verified, ended an invite.
 
-        Only who invited can: whether anybody else has the power to, this server cannot know.
+        Only who invited can, and who is on the same server, which could as well have signed it in the inviter's name: whether
+        anybody else has the power to, this server cannot know.
         """
         target = event.state_key or ""
         if event.type != "m.room.member" or event.membership not in ("leave", "ban") or not self.identity.is_mine(target):
@@ -30,10 +31,13 @@ class Withdrawals:
     def _take(self, txn: Transaction, event: Event, target: UserID) -> bool:
         room = rooms.get(txn, event.room_id)
         member = members.get(txn, event.room_id, target)
-        if (room is not None and not room.departed) or member is None or member.membership != "invite" or member.sender != event.sender:
+        if (room is not None and not room.departed) or member is None or member.membership != "invite":
+            return False
+        if member.sender.domain != event.sender.domain:
             return False
         if member.event_id not in event.auth_events:
             return False  # It ended something else, such as a ban before the invite, and comes late.
         stored = events.keep(txn, event)
         members.set_member(txn, stored, txn.position(), local=True)
+        pending_members.drop(txn, event.room_id, target)
         return True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from homeserver.events import serving
+from homeserver.events import lifetimes, serving
 from homeserver.storage import state
 from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
@@ -15,6 +15,7 @@ TYPES = (
     "m.room.name",
     "m.room.topic",
     "m.room.encryption",
+    lifetimes.TYPE,
 )
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.errors import Forbidden, Refused
+from homeserver.events import lifetimes
 from homeserver.events import power as powers
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.events.power import Power
-from homeserver.events.vendor import named
 from homeserver.events.versions import RoomVersion
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
@@ -28,7 +28,7 @@ TOMBSTONE = "m.room.tombstone"
 # State that does not depend on who sent it.  Those with other state keys than "" are parts of a space.
 COPIED = (
     "m.room.join_rules", "m.room.history_visibility", "m.room.guest_access", "m.room.name", "m.room.topic", "m.room.avatar",
-    "m.room.encryption", "m.room.server_acl", named("expiry"),
+    "m.room.encryption", "m.room.server_acl", lifetimes.TYPE,
 )  # fmt: skip
 # Of the create event: what depends on the room version or on who made the room is made anew.
 MADE_ANEW = frozenset({"creator", "room_version", "predecessor", "additional_creators"})

@@ -1,0 +1,112 @@
+"""The work on invites and knocks whose time has come.  Knows no rule: `expiry` ends them, `accepting` accepts them.
+
+Whoever works on one puts off its next try first, in the database: one process of several works on it, and another if that dies.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from homeserver.clock import Clock
+from homeserver.errors import Refused
+from homeserver.events.errors import Denied, Malformed
+from homeserver.federation.deferring import every
+from homeserver.membership.accepting import Accepting
+from homeserver.membership.expiry import Expiry
+from homeserver.membership.pending import WORK, Register
+from homeserver.storage import pending_members
+from homeserver.storage.database import Database
+from homeserver.storage.pending_members import Pending
+from homeserver.storage.transactions import Transaction
+
+AT_ONCE = 20
+LONGEST_SECONDS = 60.0
+MINUTE_MS, DAY_MS = 60_000, 24 * 3600 * 1000
+MOST_TRIES = 6  # of accepting; then the user has an invite like any other
+
+log = Logger()
+
+
+@dataclass
+class Due:
+    """Does what is due, again and again."""
+
+    database: Database
+    clock: Clock
+    register: Register
+    expiry: Expiry
+    accepting: Accepting
+    _running: Deferred[None] | None = field(default=None)
+
+    def start(self) -> None:
+        """Begin; lifetimes that the operator changed are taken over first."""
+        self._running = Deferred.fromCoroutine(self._run())
+
+    async def stop(self) -> None:
+        """End; the rest is done after the next start."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+
+    async def _run(self) -> None:
+        try:
+            with self.database.wakeups.watch([WORK]) as watch:
+                await self._safely(catch_up=True)
+                while True:
+                    await watch.wait(await self._safely())
+        except CancelledError:
+            return
+
+    async def _safely(self, *, catch_up: bool = False) -> float:
+        try:
+            if catch_up:
+                await self._catch_up()
+            return await self.look()
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("Work on invites and knocks that are due failed")
+            return LONGEST_SECONDS
+
+    async def _catch_up(self) -> None:
+        batch = await self.database.read(pending_members.rooms_after, "", AT_ONCE)
+        while batch:
+            for room_id in batch:
+                await self.database.write(self.register.reschedule, room_id)
+            batch = await self.database.read(pending_members.rooms_after, batch[-1], AT_ONCE)
+
+    async def look(self) -> float:
+        """Do what is due; the seconds until there is more."""
+        while True:
+            now = self.clock.now()
+            due = await self.database.read(pending_members.next_due)
+            if due is None or due > now:
+                return LONGEST_SECONDS if due is None else min(LONGEST_SECONDS, (due - now) / 1000)
+            await every([self._work_on(one) for one in await self.database.write(self._claim, now)])
+
+    def _claim(self, txn: Transaction, now: int) -> list[Pending]:
+        claimed = []
+        for one in pending_members.due(txn, now, AT_ONCE):
+            if one.accept and one.tries >= MOST_TRIES:
+                pending_members.put(txn, replace(one, accept=False, due_ts=None))
+                self.register.reschedule(txn, one.room_id)
+            elif pending_members.postpone(txn, one, now + pause_ms(one)):
+                claimed.append(one)
+        return claimed
+
+    async def _work_on(self, one: Pending) -> None:
+        try:
+            await (self.accepting.accept(one) if one.accept else self.expiry.end(one))
+        except (Denied, Malformed, Refused) as error:
+            log.info("{user}'s {what} in {room} stays: {error}", user=one.user_id, what=one.membership, room=one.room_id, error=error)
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("Work on {user}'s {what} in {room} failed", user=one.user_id, what=one.membership, room=one.room_id)
+
+
+def pause_ms(one: Pending) -> int:
+    """How long after a try the next one comes, if it is needed: doubled each time."""
+    first = MINUTE_MS if one.accept else 10 * MINUTE_MS
+    return min(first << min(one.tries, 20), DAY_MS)
