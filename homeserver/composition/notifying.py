@@ -38,5 +38,5 @@ def compose(ground: Ground) -> Notifying:
     deliveries = Deliveries(database, clock, couriers)
     allowed = Allowed(email=ground.post is not None, plain_http=ground.settings.federation.allow_private_addresses)
     endpoints = (PushRules(database), PusherPages(Pushers(database, clock, allowed)), Notifications(database, clock))
-    observers = (Unread(ground.identity.name, recent.note).observe,)
+    observers = (recent.Saying(ground.identity.name).observe, Unread(ground.identity.name, recent.plain).observe)
     return Notifying(observers, (pushers.devices_changed,), (pushers.account_closed,), deliveries, endpoints, (deliveries,))

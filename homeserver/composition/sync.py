@@ -7,10 +7,11 @@ from homeserver.api.client.sliding_sync import SlidingSync
 from homeserver.api.client.sync import Sync as SyncPages
 from homeserver.composition.attention import Attention
 from homeserver.composition.ground import Ground
-from homeserver.rooms.recent import Recent
+from homeserver.sync.acknowledging import Acknowledged
 from homeserver.sync.beside import Sources
 from homeserver.sync.caught_up import CaughtUp
 from homeserver.sync.poll import Poll
+from homeserver.sync.shared import Shared
 from homeserver.sync.sliding.poll import SlidingPoll, devices_changed
 
 WATCHERS: tuple[Watcher, ...] = (devices_changed,)
@@ -26,7 +27,7 @@ class Sync:
 
 def compose(ground: Ground, attention: Attention) -> Sync:
     """Make it."""
-    sources = Sources(ground.database, attention.typing, attention.presence)
-    poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, Recent(ground.database.memory), sources))
+    sources = Sources(ground.database, attention.typing, attention.presence, Acknowledged(ground.database, ground.clock))
+    poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, Shared(), sources))
     sliding = SlidingSync(ground.clock, SlidingPoll(ground.database, ground.clock, sources))
     return Sync(poll, (SyncPages(ground.database, ground.clock, poll), sliding))

@@ -3,7 +3,7 @@
 spec: client-server-api#post_matrixclientv3keysclaim
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from homeserver.events.identifiers import ServerName
 from homeserver.identity import Identity
 from homeserver.keys import shapes
 from homeserver.keys.elsewhere import Elsewhere, Failures, by_server
-from homeserver.storage import one_time_keys
+from homeserver.storage import feed, one_time_keys
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.one_time_keys import Taken
 
 Wanted = Mapping[str, Mapping[str, str]]  # user -> device -> algorithm
 Claimed = dict[str, dict[str, dict[str, Any]]]  # user -> device -> name -> key, which may be JSON bytes
@@ -60,14 +61,20 @@ def claim(txn: Transaction, wanted: Wanted) -> Claimed:
     claimed: Claimed = {}
     for algorithm, asked in by_algorithm.items():
         taken = one_time_keys.claim(txn, algorithm, asked)
-        taken |= one_time_keys.claim_fallback(txn, algorithm, asked - taken.keys())
-        for (user, device), key in taken.items():
+        spare = one_time_keys.claim_fallback(txn, algorithm, asked - taken.keys())
+        for (user, device), key in (*taken.items(), *spare.items()):
             claimed.setdefault(user, {})[device] = {key.name: key.key}
-        if taken:
-            keys = [f"{user}/{device}" for user, device in taken]
-            txn.position(*keys)
-            txn.wake(*keys)  # their counts have changed
+        _tell(txn, Taken(algorithm, fallback=False), taken)
+        _tell(txn, Taken(algorithm, fallback=True), spare)
     return claimed
+
+
+def _tell(txn: Transaction, what: Taken, devices: Iterable[tuple[str, str]]) -> None:
+    """Their counts have changed."""
+    keys = [f"{user}/{device}" for user, device in devices]
+    if keys:
+        feed.note(txn, txn.position(*keys), what, 200)
+        txn.wake(*keys)
 
 
 def read(wanted: Wanted, answer: Any) -> Claimed:

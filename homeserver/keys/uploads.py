@@ -11,9 +11,9 @@ from homeserver.errors import BadJSON, InvalidParam, Refused
 from homeserver.events.identifiers import UserID
 from homeserver.keys import shapes
 from homeserver.keys.announce import Announcer
-from homeserver.storage import cross_signing, device_keys, devices, one_time_keys
+from homeserver.storage import cross_signing, device_keys, devices, feed, one_time_keys
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.one_time_keys import Key
+from homeserver.storage.one_time_keys import Kept, Key
 
 MAX_ONE_TIME_KEYS = 1000  # unclaimed keys of one device, per algorithm
 
@@ -61,10 +61,8 @@ class Uploads:
             raise InvalidParam("This device does not exist any more")
         if upload.one_time_keys:
             _add_one_time_keys(txn, upload)
-            txn.position(f"{user}/{device}")
         if upload.fallback_keys:
             one_time_keys.put_fallback(txn, user, device, upload.fallback_keys)
-            txn.position(f"{user}/{device}")
             txn.wake(f"{user}/{device}")
         if upload.device_keys is not None and device_keys.put(txn, user, device, upload.device_keys):
             # What was signed are the keys that are no more.
@@ -73,6 +71,9 @@ class Uploads:
         counts = one_time_keys.counts(txn, user, device)
         if upload.one_time_keys and max(counts.values()) > MAX_ONE_TIME_KEYS:
             raise Refused(413, "M_TOO_LARGE", f"A device keeps at most {MAX_ONE_TIME_KEYS} one-time keys per algorithm here")
+        if upload.one_time_keys or upload.fallback_keys:
+            unused = one_time_keys.unused_fallback_types(txn, user, device) if upload.fallback_keys else None
+            feed.note(txn, txn.position(f"{user}/{device}"), Kept(counts, unused), 500)
         return counts
 
 

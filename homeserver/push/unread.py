@@ -41,7 +41,7 @@ def _nobody_asks(txn: Transaction, stored: Stored) -> None:
 
 @dataclass(frozen=True)
 class Unread:
-    """What is unread by the users of the server `name`; `ordinary` is told of each local message that is the same to all its readers."""
+    """What is unread by the users of the server `name`; `ordinary` is told of each event that adds the same for all its readers."""
 
     name: ServerName
     ordinary: Ordinary = _nobody_asks
@@ -66,8 +66,8 @@ class Unread:
         personal = self._concerns_some(txn, room, stored, thread)
         if event.sender.domain == self.name:
             self._read_by_sender(txn, room, stored, thread)
-            if not (personal or reason) and event.state_key is None and event.redacts is None and worth.relation(event.content)[0] is None:
-                self.ordinary(txn, stored)
+        if not (personal or reason) and event.redacts is None and (not counted or worth.relation(event.content)[0] is None):
+            self.ordinary(txn, stored)
 
     def _member(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """A local user came, went or changed names."""

@@ -1,45 +1,64 @@
-"""The latest ordinary messages of this process, by their position in the stream: read again by many, without a database.
+"""What was said in rooms lately, as it is told to all who are in them: noted with the positions, so that who follows need not read it.
 
-Knows no viewer, and nothing of what other processes write.  It answers only where it knows everything: for a stretch of the stream in
-which each position is an ordinary message, or something that is known to concern others.
+Knows no viewer.  What is not noted, or not in such a way that it is the same for all who are joined, is read by everybody.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from homeserver.events.identifiers import ServerName
+from homeserver.storage import events, feed
 from homeserver.storage.events import Stored
-from homeserver.storage.memory import Memory
-from homeserver.storage.positions import SHIFT, Token
-from homeserver.storage.transactions import Transaction, concern_of
+from homeserver.storage.rooms import Room
+from homeserver.storage.transactions import Transaction
 
-LONGEST = 200  # positions that are worth looking at
 ENTRY = 1000  # bytes of an event beside its own, roughly
 
 
-def note(txn: Transaction, stored: Stored) -> None:
-    """An act has written a message that a local user sent: no state, no redaction, related to nothing, mentioning nobody."""
-    size = ENTRY + len(stored.event.body) + len(stored.event.envelope)
-    txn.memory.put(("message", stored.position), stored, size)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event that came to the end of a room without forks: no membership, no redaction.
+
+    `plain`: it adds the same to what each member has not read, but for the sender.  `replaced`: the state event in whose place it is.
+    """
+
+    stored: Stored
+    replaced: Stored | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True)
-class Recent:
-    """What of the stream is in the memory of the process."""
+class Saying:
+    """Notes what is accepted on the server `name`."""
 
-    memory: Memory
+    name: ServerName
 
-    def between(self, since: Token, upto: Token, concerns: Callable[[frozenset[str]], bool]) -> list[Stored] | None:
-        """The messages between two tokens; None where something happened that `concerns` the reader, or may."""
-        found = []
-        for low, high in since.ranges(upto):
-            if low >> SHIFT != high >> SHIFT or high - low > LONGEST:
-                return None
-            for position in range(low + 1, high + 1):
-                stored: Stored | None = self.memory.get(("message", position))
-                if stored is not None:
-                    found.append(stored)
-                    continue
-                whom = concern_of(self.memory, position)
-                if whom is None or concerns(whom):
-                    return None
-        return found
+    def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
+        """An event was accepted: `room` is as it is with it."""
+        event = stored.event
+        if stored.position is None or not self._is_straight(room, stored):
+            return
+        target = (event.state_key,) if event.type == "m.room.member" and event.state_key else ()
+        feed.concern(txn, stored.position, (room.room_id, *target))
+        if stored.redacted_by is None and event.type not in ("m.room.member", "m.room.redaction", "m.room.create"):
+            num = stored.replaces
+            _note(txn, Said(stored, events.by_number(txn, [num]).get(num) if num is not None else None))
+
+    def _is_straight(self, room: Room, stored: Stored) -> bool:
+        """Whether the room is what it was, and this event: no fork ends with it, none is left, none was resolved."""
+        if len(room.heads) != 1 or stored.state_after != room.state_root:
+            return False
+        return stored.event.sender.domain == self.name or len(stored.event.prev_events) == 1
+
+
+def plain(txn: Transaction, stored: Stored) -> None:
+    """The event adds the same to what each member has not read, but for the sender."""
+    assert stored.position is not None
+    said: Said | None = txn.memory.get(("news", stored.position))
+    if said is not None:
+        _note(txn, replace(said, plain=True))
+
+
+def _note(txn: Transaction, said: Said) -> None:
+    event = said.stored.event
+    assert said.stored.position is not None
+    feed.note(txn, said.stored.position, said, ENTRY + len(event.body) + len(event.envelope))

@@ -3,9 +3,21 @@
 Content `{}` is how removal looks to those who follow the stream; all others do not see the row.
 """
 
+from dataclasses import dataclass
+
+from homeserver.storage import feed
 from homeserver.storage.database import Transaction
 
 REMOVED = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An entry that was set."""
+
+    room_id: str
+    type: str
+    content: bytes
 
 
 def get(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None:
@@ -52,6 +64,8 @@ def changes(txn: Transaction, user_id: str, low: int, high: int) -> list[tuple[s
 
 def put(txn: Transaction, user_id: str, room_id: str, kind: str, content: bytes) -> None:
     """Set an entry and wake the user's syncs; `{}` removes it."""
+    position = txn.position(user_id)
+    feed.note(txn, position, Put(room_id, kind, content), 300 + len(content))
     txn.run(
         "INSERT INTO account_data (user_id, room_id, type, content, position) VALUES (:user, :room, :type, :content, :position)"
         " ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, position = excluded.position",
@@ -59,7 +73,7 @@ def put(txn: Transaction, user_id: str, room_id: str, kind: str, content: bytes)
         room=room_id,
         type=kind,
         content=content,
-        position=txn.position(user_id),
+        position=position,
     )
     txn.wake(user_id)
 

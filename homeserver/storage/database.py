@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from homeserver.storage.feed import Feed
 from homeserver.storage.links import DatabaseError, Duplicate, Link, Unavailable, Unstorable
 from homeserver.storage.memory import Memory
 from homeserver.storage.positions import Horizon, Token
@@ -68,6 +69,7 @@ class Database:
 
     def __init__(self, links: list[Link], writer: Writer, horizon: Horizon, memory: Memory, wakeups: Wakeups) -> None:
         self.memory, self.wakeups = memory, wakeups
+        self.feed = Feed(memory)
         self._links, self._writer, self._horizon = links, writer, horizon
         self.learn(writer.token())
         self._reads = 0
@@ -124,6 +126,7 @@ class Database:
     def learn(self, token: Token) -> None:
         """Another process is known to have committed this."""
         self._horizon.learn(token)
+        self.feed.advance(self._horizon.token)
 
     @property
     def counts(self) -> Counted:
@@ -137,7 +140,7 @@ class Database:
         """Wait until `now` covers a token that a client brought; False if it does not within `timeout` seconds."""
         until = self.wakeups.clock.now() + timeout * 1000
         while not self.now().reaches(token):
-            self.learn(await self.read(_committed))
+            self.learn(await self.read(committed))
             if self.now().reaches(token):
                 break
             if self.wakeups.clock.now() >= until:
@@ -209,7 +212,8 @@ class Database:
         work.addCallback(loaded).addErrback(act.deferred.errback)
 
 
-def _committed(txn: Transaction) -> Token:
+def committed(txn: Transaction) -> Token:
+    """Exactly what a transaction sees; `Transaction.token` is at most that."""
     return Token.of(dict(txn.all("SELECT writer, count FROM writers")))
 
 

@@ -63,7 +63,7 @@ def post_edus(txn: Transaction, servers: Sequence[str], edu_type: str, content: 
         return
     if key is not None:
         txn.run("DELETE FROM outgoing_edus WHERE server IN :servers AND key = :key", servers=list(servers), key=key)
-    raw, position = canonical.encode(dict(content), strict=False), txn.position()
+    raw, position = canonical.encode(dict(content), strict=False), txn.position("outbox")
     txn.many(
         "INSERT INTO outgoing_edus (server, position, edu_type, key, content) VALUES (:server, :position, :type, :key, :content)",
         [{"server": server, "position": position, "type": edu_type, "key": key, "content": raw} for server in servers],

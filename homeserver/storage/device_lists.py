@@ -27,23 +27,23 @@ class Followed:
 
 def changed(txn: Transaction, user_id: str) -> None:
     """The list of this user has changed: clients that share a room with them will be told."""
+    position = txn.position(*_wake(txn, user_id))
     txn.run(
         "INSERT INTO device_list_changes (user_id, position, stream_id) VALUES (:user, :position, 0)"
         " ON CONFLICT (user_id) DO UPDATE SET position = excluded.position",
-        user=user_id, position=txn.position(),
+        user=user_id, position=position,
     )  # fmt: skip
-    _wake(txn, user_id)
 
 
 def device_changed(txn: Transaction, user_id: str, device_id: str) -> int:
     """A device of this local user has changed: clients will be told, and other servers are to hear of change number N."""
+    position = txn.position(*_wake(txn, user_id))
     stream_id: int = txn.value(
         "INSERT INTO device_list_changes (user_id, position, stream_id, device_id) VALUES (:user, :position, 1, :device)"
         " ON CONFLICT (user_id) DO UPDATE SET position = excluded.position, stream_id = device_list_changes.stream_id + 1,"
         " device_id = excluded.device_id RETURNING stream_id",
-        user=user_id, position=txn.position(), device=device_id,
+        user=user_id, position=position, device=device_id,
     )  # fmt: skip
-    _wake(txn, user_id)
     return stream_id
 
 
@@ -53,10 +53,13 @@ def latest(txn: Transaction, user_id: str) -> Latest:
     return Latest(*row) if row else Latest(0, None)
 
 
-def _wake(txn: Transaction, user_id: str) -> None:
+def _wake(txn: Transaction, user_id: str) -> list[str]:
+    """Wake all whom it concerns; answers who they are."""
     # The rooms stand for all who share them: to look for these would mean to read all members of large rooms.
     rooms = txn.all("SELECT room_id FROM members WHERE user_id = :user AND membership = 'join'", user=user_id)
-    txn.wake(user_id, "device_lists", *(room for (room,) in rooms))
+    concerned = [user_id, *(room for (room,) in rooms)]
+    txn.wake("device_lists", *concerned)
+    return concerned
 
 
 # What a viewer must be told
@@ -87,7 +90,7 @@ def user_signed(txn: Transaction, signer: str, target_user: str) -> None:
     txn.run(
         "INSERT INTO user_signature_changes (signer, target_user, position) VALUES (:signer, :target, :position)"
         " ON CONFLICT (signer, target_user) DO UPDATE SET position = excluded.position",
-        signer=signer, target=target_user, position=txn.position(),
+        signer=signer, target=target_user, position=txn.position(signer),
     )  # fmt: skip
     txn.wake(signer)
 

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from homeserver.events.identifiers import RoomID, ServerName, UserID
-from homeserver.storage.events import Stored
 from homeserver.storage import feed
+from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
 
 

@@ -33,6 +33,22 @@ class Held:
     claimed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a device has after an upload: unclaimed keys per algorithm, unused fallback keys (None: as before)."""
+
+    counts: dict[str, int]
+    fallback_types: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One key of each of some devices was handed out, or its fallback key."""
+
+    algorithm: str
+    fallback: bool
+
+
 def held(txn: Transaction, user_id: str, device_id: str, key_ids: Iterable[str]) -> dict[tuple[str, str], Held]:
     """Keys already stored under these ids, claimed ones among them: (algorithm, id) -> key."""
     rows = txn.all(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.storage import feed
 from homeserver.storage.events import Order
 from homeserver.storage.transactions import Transaction
 
@@ -23,6 +24,14 @@ class Receipt:
     ts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Set:
+    """What became of an attempt to set a receipt."""
+
+    receipt: Receipt
+    moved: bool
+
+
 def _read(row: tuple[Any, ...]) -> Receipt:
     room, user, kind, thread, event_id, major, minor, ts = row
     return Receipt(room, user, kind, thread, event_id, None if major is None else (major, minor), ts)
@@ -32,6 +41,7 @@ def put(txn: Transaction, receipt: Receipt) -> bool:
     """Set a receipt and wake the room, or the user for a private one; False if it would move back, or stay."""
     major, minor = receipt.order or (None, None)
     whom = [receipt.user_id] if receipt.type == PRIVATE else [receipt.user_id, receipt.room_id]
+    position = txn.position(*whom)
     moved = txn.run(
         "INSERT INTO receipts (room_id, user_id, type, thread, event_id, major, minor, ts, position)"
         " VALUES (:room, :user, :type, :thread, :event, :major, :minor, :ts, :position)"
@@ -40,8 +50,9 @@ def put(txn: Transaction, receipt: Receipt) -> bool:
         " WHERE excluded.event_id <> receipts.event_id AND (excluded.major IS NULL OR receipts.major IS NULL"
         " OR (excluded.major, excluded.minor) > (receipts.major, receipts.minor))",
         room=receipt.room_id, user=receipt.user_id, type=receipt.type, thread=receipt.thread, event=receipt.event_id,
-        major=major, minor=minor, ts=receipt.ts, position=txn.position(*whom),
+        major=major, minor=minor, ts=receipt.ts, position=position,
     )  # fmt: skip
+    feed.note(txn, position, Set(receipt, moved > 0), 800)
     if moved:
         txn.wake(receipt.user_id if receipt.type == PRIVATE else receipt.room_id, "receipts")
     return moved > 0

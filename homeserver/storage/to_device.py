@@ -1,10 +1,19 @@
 """Messages that wait for devices, each device with its own running numbers.  Knows no content."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from homeserver.storage import feed
 from homeserver.storage.database import Transaction
 
 Device = tuple[str, str]  # user, device
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What one act put into inboxes: `user/device` -> number, message."""
+
+    messages: Mapping[str, tuple[int, bytes]]
 
 PAGE = 100  # messages given to a device at a time
 KEPT_MS = 7 * 24 * 3600 * 1000  # how long a transaction is remembered
@@ -37,9 +46,10 @@ def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now
         ],
     )
     # No row has the position: it says, to who has a token from before, that something did happen.
-    keys = [f"{user}/{device}" for user, device in open_to_it]
-    txn.position(*keys)
-    txn.wake("to_device", *keys)
+    mail = {f"{user}/{device}": (numbers[user, device], message) for (user, device), message in open_to_it.items()}
+    if mail:
+        feed.note(txn, txn.position(*mail), Mail(mail), sum(200 + len(message) for _, message in mail.values()))
+        txn.wake("to_device", *mail)
 
 
 def _full(txn: Transaction, sender: str, devices: Sequence[Device]) -> set[Device]:
@@ -102,6 +112,14 @@ def acknowledge(txn: Transaction, user_id: str, device_id: str, upto: int) -> in
         "DELETE FROM to_device_messages WHERE user_id = :user AND device_id = :device AND sequence <= :upto",
         user=user_id, device=device_id, upto=upto,
     )  # fmt: skip
+
+
+def acknowledge_all(txn: Transaction, devices: Mapping[Device, int]) -> None:
+    """The same for many devices."""
+    txn.many(
+        "DELETE FROM to_device_messages WHERE user_id = :user AND device_id = :device AND sequence <= :upto",
+        [{"user": user, "device": device, "upto": upto} for (user, device), upto in sorted(devices.items())],
+    )
 
 
 def remove(txn: Transaction, user_id: str, device_ids: list[str]) -> None:

@@ -34,9 +34,9 @@ def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selec
     rooms = _rooms(changes, beside, selection)
     if rooms:
         answer["rooms"] = rooms
-    data = [_data(kind, content) for kind, content in changes.account_data if passes(selection.filter.account_data, kind, "")]
-    if data:
-        answer["account_data"] = {"events": data}
+    entries = [data(kind, content) for kind, content in changes.account_data if passes(selection.filter.account_data, kind, "")]
+    if entries:
+        answer["account_data"] = {"events": entries}
     if beside.presence:
         answer["presence"] = {"events": beside.presence}
     if beside.to_device:
@@ -44,10 +44,18 @@ def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selec
     lists = {key: sorted(users) for key, users in (("changed", beside.device_changed), ("left", beside.device_left)) if users}
     if lists:
         answer["device_lists"] = lists
-    # Always there, also when empty: clients read their absence as "no news" and would not upload keys.
-    answer["device_one_time_keys_count"] = {"signed_curve25519": 0, **beside.key_counts}
-    answer["device_unused_fallback_key_types"] = answer["org.matrix.msc2732.device_unused_fallback_key_types"] = list(beside.fallback_types)
+    answer.update(key_state(beside.key_counts, beside.fallback_types))
     return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)  # room ids are a type of their own
+
+
+def key_state(counts: Mapping[str, int], fallback_types: Sequence[str]) -> dict[str, Any]:
+    """What is left of the device's keys.  Always there, also when empty: clients read absence as "no news" and would not upload keys."""
+    types = list(fallback_types)
+    return {
+        "device_one_time_keys_count": {"signed_curve25519": 0, **counts},
+        "device_unused_fallback_key_types": types,
+        "org.matrix.msc2732.device_unused_fallback_key_types": types,
+    }
 
 
 def is_news(changes: Changes, beside: Beside) -> bool:
@@ -70,7 +78,7 @@ def _rooms(changes: Changes, beside: Beside, selection: Selection) -> dict[str, 
     joined = {room.room_id: _joined(room, beside, selection) for room in changes.joined}
     for room_id, found in beside.ephemeral.items():
         if room_id not in joined:
-            joined[room_id] = {"ephemeral": {"events": found}, **_counts(beside.counts.get(room_id, NO_COUNTS), selection.by_thread)}
+            joined[room_id] = {"ephemeral": {"events": found}, **counts(beside.counts.get(room_id, NO_COUNTS), selection.by_thread)}
     sections = {
         "join": joined,
         "leave": {room.room_id: _left(room) for room in changes.left},
@@ -94,14 +102,19 @@ def _state(room: RoomChanges) -> dict[str, Any]:
 
 
 def _joined(room: RoomChanges, beside: Beside, selection: Selection) -> dict[str, Any]:
+    unread = counts(beside.counts.get(room.room_id, NO_COUNTS), selection.by_thread)
+    return {**section(room, beside.ephemeral.get(room.room_id, ()), selection), **unread}
+
+
+def section(room: RoomChanges, ephemeral: Sequence[dict[str, Any]], selection: Selection) -> dict[str, Any]:
+    """What is told of a room that the user is in, but for the counts."""
     section = {
         "timeline": _timeline(room),
         **_state(room),
         "account_data": {
-            "events": [_data(kind, content) for kind, content in room.account_data if passes(selection.rooms.account_data, kind, "")]
+            "events": [data(kind, content) for kind, content in room.account_data if passes(selection.rooms.account_data, kind, "")]
         },
-        "ephemeral": {"events": beside.ephemeral.get(room.room_id, ())},
-        **_counts(beside.counts.get(room.room_id, NO_COUNTS), selection.by_thread),
+        "ephemeral": {"events": ephemeral},
     }
     if room.summary is not None:
         section["summary"] = {"m.joined_member_count": room.summary.joined, "m.invited_member_count": room.summary.invited}
@@ -114,11 +127,12 @@ def _left(room: RoomChanges) -> dict[str, Any]:
     return {"timeline": _timeline(room), **_state(room), "account_data": {"events": []}}
 
 
-def _data(kind: str, content: bytes) -> dict[str, Any]:
+def data(kind: str, content: bytes) -> dict[str, Any]:
+    """An entry of account data."""
     return {"type": kind, "content": orjson.Fragment(content)}
 
 
-def _counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:
+def counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:
     """How much is unread, as the client asked for it: all in one number, or by thread."""
     shown = counted.main if by_thread else counted.total
     section: dict[str, Any] = {

@@ -9,10 +9,13 @@ from homeserver.keys import changes as keys
 from homeserver.presence.presence import Presence
 from homeserver.presence.typing import Typing
 from homeserver.push import counting
+from homeserver.push.counting import RoomCounts
 from homeserver.receipts import reading
 from homeserver.storage import one_time_keys, to_device
-from homeserver.storage.database import Database
+from homeserver.storage.database import Database, committed
+from homeserver.storage.positions import Token
 from homeserver.storage.transactions import Transaction
+from homeserver.sync.acknowledging import Acknowledged
 from homeserver.sync.answer import Beside
 from homeserver.sync.selection import Selection, passes, wants_room
 from homeserver.sync.telling import Changes, Question
@@ -34,15 +37,11 @@ class Sources:
     database: Database
     typing: Typing
     presence: Presence
+    acknowledged: Acknowledged
 
     def live(self) -> Live:
         """The serials as they are now."""
         return Live(self.typing.serial, self.presence.serial)
-
-    async def acknowledge(self, user_id: str, device_id: str, inbox: int) -> None:
-        """The device came back with a token: it has the messages that went with it."""
-        if await self.database.read(to_device.any_waiting, user_id, device_id):
-            await self.database.write(to_device.acknowledge, user_id, device_id, inbox)
 
     def seen(self, user_id: UserID, device_id: str | None, state: str, seconds: float) -> None:
         """A device asks for news, for so long, and says how its user is."""
@@ -51,7 +50,7 @@ class Sources:
     def read(self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes) -> tuple[Beside, int]:
         """What goes with `found`, and the number of the last message to the device."""
         user, device = question.viewer.user_id, question.viewer.device_id
-        after = since.inbox if since else 0
+        after = since.inbox if since else self.acknowledged.upto(user, device or "")
         messages, inbox = to_device.waiting(txn, user, device, after) if device else ([], after)
         lists = keys.device_lists(txn, user, since.seen if since else None, found.upto)
         selection = question.selection
@@ -71,13 +70,28 @@ class Sources:
         )
         return beside, inbox
 
-    def typing_since(self, selection: Selection, serial: int, rooms: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    def lacking(
+        self, txn: Transaction, question: Question, rooms: Iterable[str], ignored: frozenset[str], presence_after: int | None
+    ) -> tuple[dict[str, RoomCounts], list[dict[str, Any]], Token]:
+        """What an answer from memory lacks: counts of rooms, presence after a number; as of which token."""
+        user = question.viewer.user_id
+        presence = self.presence.since(txn, user, presence_after) if presence_after is not None else []
+        wanted = question.selection.filter.presence
+        return (
+            counting.counts(txn, user, rooms, ignored),
+            [event for event in presence if passes(wanted, event["type"], event["sender"])],
+            committed(txn),
+        )
+
+    def typing_since(
+        self, selection: Selection, serial: int, rooms: Iterable[str], ignored: frozenset[str]
+    ) -> dict[str, list[dict[str, Any]]]:
         """Who types in those of the rooms where that has changed, as the events of `ephemeral`."""
         if self.typing.serial <= serial or not passes(selection.rooms.ephemeral, "m.typing", ""):
             return {}
         shown = {}
         for room, users in self.typing.since(serial, _audible(selection, rooms)).items():
-            there = [one for one in users if one not in selection.ignored]
+            there = [one for one in users if one not in ignored]
             shown[room] = [{"type": "m.typing", "content": {"user_ids": there}}]
         return shown
 
@@ -89,7 +103,11 @@ class Sources:
         wanted = selection.rooms.ephemeral
         fresh = [room.room_id for room in found.joined if room.whole]
         old = [room for room in _audible(selection, found.in_rooms) if room not in fresh]
-        shown = {**self.typing_since(selection, since.typing if since else 0, old), **self.typing_since(selection, 0, fresh)}
+        ignored = selection.ignored
+        shown = {
+            **self.typing_since(selection, since.typing if since else 0, old, ignored),
+            **self.typing_since(selection, 0, fresh, ignored),
+        }
         if passes(wanted, "m.receipt", ""):
             ranges = since.seen.ranges(found.upto) if since else []
             receipts = reading.changed(txn, user, old, ranges, selection.ignored) if ranges else {}

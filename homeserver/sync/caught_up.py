@@ -1,45 +1,31 @@
-"""Answers from memory for who is caught up: what a device was told last, and the ordinary messages since.
+"""Answers from memory for who is caught up: what a device has (`Standing`), and what happened since (`Feed`).
 
-Reads no database, and gives no answer (None) where one would be needed: then `changes` and `beside` are read.  What is remembered
-of a device is good for as long as nothing that concerns it was written since but ordinary messages (`Recent` knows), so nothing has to
-take it back.
+Reads no database.  What must be read for an answer is left to the caller: all of it (None), or a little that `Heard` lacks.  Nothing has
+to be taken back: what is remembered of a device goes on with each thing that concerns it, and ends with one that cannot be told.
+docs/decisions/0025-caught-up.md
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from homeserver.events.notable import relation
 from homeserver.push.counting import RoomCounts
-from homeserver.rooms import places, presenting
 from homeserver.rooms.presenting import Viewer
-from homeserver.rooms.recent import Recent
+from homeserver.rooms.recent import Said
+from homeserver.storage import account_data, receipts
 from homeserver.storage.database import Database
-from homeserver.storage.events import Stored
 from homeserver.storage.positions import Token
-from homeserver.sync.answer import Beside
+from homeserver.storage.to_device import PAGE
 from homeserver.sync.beside import Sources
-from homeserver.sync.selection import Selection, wants_room
-from homeserver.sync.telling import Changes, Question, RoomChanges
+from homeserver.sync.heard import Heard, Read
+from homeserver.sync.selection import Selection, passes, wants_room
+from homeserver.sync.shared import Room, Shared
+from homeserver.sync.standing import Standing
+from homeserver.sync.telling import Question
 from homeserver.sync.token import SyncToken
 
 MOST_INTRODUCED = 1000
-Told = tuple[Changes, Beside, SyncToken]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a device with nothing in its inbox is known to have been told up to a token.
-
-    `counts` may lack rooms.  `introduced`: (room, user) whose memberships the device was told in the answers that led to the token.
-    """
-
-    upto: Token
-    inbox: int
-    ignored: frozenset[str]
-    rooms: frozenset[str]
-    counts: Mapping[str, RoomCounts]
-    key_counts: Mapping[str, int]
-    fallback_types: Sequence[str]
-    introduced: frozenset[tuple[str, str]]
+News = list[tuple[int, object]]  # position, what happened there
 
 
 @dataclass(frozen=True)
@@ -47,128 +33,167 @@ class CaughtUp:
     """The standing of devices, in the memory of the process."""
 
     database: Database
-    recent: Recent
+    shared: Shared
     sources: Sources
 
     def rooms(self, viewer: Viewer, since: SyncToken | None) -> frozenset[str] | None:
-        """The rooms of a device with nothing in its inbox; None where that has to be read."""
-        standing = self._standing(viewer, since)
-        return None if standing is None else standing.rooms
+        """The rooms of a device that comes with this token; None where that has to be read."""
+        standing = self._known(viewer)
+        if standing is None or since is None or since.inbox < standing.floor or not self._follows(standing, viewer):
+            return None
+        return standing.rooms
 
-    def remember(self, viewer: Viewer, since: SyncToken | None, told: Told, ignored: frozenset[str]) -> None:
+    def remember(self, viewer: Viewer, since: SyncToken | None, read: Read, ignored: frozenset[str]) -> None:
         """What was read for a device that came with the token `since`, and whose user ignores these."""
-        found, beside, token = told
-        if beside.to_device:
-            return
+        found, beside, token = read.found, read.beside, read.token
         known = self._known(viewer)
-        later = self._messages(viewer, known, known.upto, found.upto) if known is not None else None
+        if len(beside.to_device) >= PAGE:  # there may be more
+            self.database.memory.forget(("standing", viewer.user_id, viewer.device_id))
+            return
         counts: dict[str, RoomCounts] = {}
         introduced = frozenset((room.room_id, user) for room in found.joined for user in room.introduced)
-        if known is not None and later is not None:
-            counts = _more(known, viewer, later)
-            if since is not None and since.seen == known.upto and len(known.introduced) < MOST_INTRODUCED:
+        if known is not None:
+            if known.upto == found.upto:
+                counts = known.counts
+            if since is not None and since.seen == known.told and len(known.introduced) < MOST_INTRODUCED:
                 introduced |= known.introduced
-        counts.update(beside.counts)
+        keys = found.in_rooms | {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}"}
         standing = Standing(
-            found.upto, token.inbox, ignored, found.in_rooms, counts, beside.key_counts, beside.fallback_types, introduced
-        )
-        self._keep(viewer, standing)
+            found.upto, found.upto, found.in_rooms, ignored, {**counts, **beside.counts}, dict(beside.key_counts),
+            list(beside.fallback_types), token.inbox, introduced, keys,
+        )  # fmt: skip
+        self.database.memory.put(("standing", viewer.user_id, viewer.device_id), standing, standing.size)
 
-    def answer(self, question: Question, since: SyncToken | None) -> Told | None:
+    def complete(self, viewer: Viewer, counts: Mapping[str, RoomCounts], exact: Token) -> None:
+        """What was counted for an answer, as of `exact`, is good for the next one."""
+        standing = self._known(viewer)
+        if standing is not None and standing.upto == exact:
+            standing.counts.update(counts)
+
+    def answer(self, question: Question, since: SyncToken | None) -> Heard | None:
         """What is new since a token."""
         viewer, selection = question.viewer, question.selection
-        standing = self._standing(viewer, since)
-        if since is None or standing is None or selection.full_state:
+        standing = self._known(viewer)
+        if since is None or standing is None or since.inbox < standing.floor or selection.full_state:
             return None
-        known = standing.introduced if since.seen == standing.upto else frozenset()
-        now, live = self.database.now(), self.sources.live()
-        later = self._messages(viewer, standing, standing.upto, now)
-        news = later if since.seen == standing.upto else self._messages(viewer, standing, since.seen, now)
-        if later is None or news is None or not self.sources.presence.quiet_since(since.presence):
+        standing.acknowledged(since.inbox)
+        known = standing.introduced if since.seen.counts == standing.told.counts else frozenset()
+        before = standing.upto
+        news = self._follow(standing, viewer)
+        if news is not None and before.counts != since.seen.counts:
+            news = self._between(since.seen, standing.upto, standing)
+        if news is None:
             return None
-        if standing.upto != now:
-            standing = replace(standing, upto=now, counts=_more(standing, viewer, later))
-            self._keep(viewer, standing)
-        selection = replace(selection, ignored=standing.ignored)
-        typing = self.sources.typing_since(selection, since.typing, standing.rooms)
-        joined = _joined(viewer, selection, [one for one in news if one.event.room_id in standing.rooms], now)
-        if joined is None or (selection.lazy and not _all_introduced(news, known, selection, standing.rooms)):
-            return None
-        shown = {room.room_id for room in joined} | typing.keys()
-        if not shown <= standing.counts.keys():
-            return None
-        beside = Beside(
-            ephemeral=typing,
-            counts={room: standing.counts[room] for room in shown},
+        return self._tell(question, since, standing, known, news)
+
+    def _tell(
+        self, question: Question, since: SyncToken, standing: Standing, known: frozenset[tuple[str, str]], news: News
+    ) -> Heard | None:
+        viewer, selection = question.viewer, question.selection
+        now, live = standing.upto, self.sources.live()
+        rooms: dict[str, Room] = {}
+        data: dict[str, bytes] = {}
+        for position, what in news:
+            if not _sort(position, what, rooms, data):
+                return None
+        typing = self.sources.typing_since(selection, since.typing, standing.rooms, standing.ignored)
+        for room_id, users in typing.items():
+            rooms.setdefault(room_id, Room()).typing = users
+        told: dict[str, bytes] = {}
+        for room_id, room in rooms.items():
+            if not (room.quiet or _tellable(viewer, selection, standing, known, room_id, room)):
+                return None
+            section = self.shared.section(question, standing.ignored, now, room_id, room)
+            if section is not None:
+                told[room_id] = section
+        mail = [one for one in standing.mail if one[0] > since.inbox][:PAGE] if standing.mail else []
+        standing.told = now
+        return Heard(
+            token=SyncToken(now, live.typing, live.presence, mail[-1][0] if mail else since.inbox),
+            rooms=standing.rooms,
+            selection=selection,
+            sections=told,
+            counts={room_id: standing.counts[room_id] for room_id in told if room_id in standing.counts},
+            uncounted=[room_id for room_id in told if room_id not in standing.counts],
+            account_data=[one for one in data.items() if passes(selection.filter.account_data, one[0], "")] if data else [],
+            mail=[message for _, message in mail],
             key_counts=standing.key_counts,
             fallback_types=standing.fallback_types,
+            ignored=standing.ignored,
+            presence_after=None if self.sources.presence.quiet_since(since.presence) else since.presence,
         )
-        found = Changes(now, joined, in_rooms=standing.rooms)
-        return found, beside, SyncToken(now, live.typing, live.presence, standing.inbox)
 
-    def _standing(self, viewer: Viewer, since: SyncToken | None) -> Standing | None:
-        """The standing of who comes back with this token, if it holds."""
-        standing = self._known(viewer)
-        if since is None or standing is None or since.inbox != standing.inbox:
-            return None
+    def _follows(self, standing: Standing, viewer: Viewer) -> bool:
+        return self._follow(standing, viewer) is not None
+
+    def _follow(self, standing: Standing, viewer: Viewer) -> News | None:
+        """Have a standing go on to now; what happened meanwhile.  None, and there is no standing any more, where that is not known."""
         now = self.database.now()
-        starts = {standing.upto, since.seen}
-        return None if any(self._messages(viewer, standing, start, now) is None for start in starts) else standing
+        if standing.upto.counts == now.counts:
+            return []
+        now = now.merge(standing.upto)  # what was read may be ahead of what this process has heard of
+        news = self._between(standing.upto, now, standing)
+        if news is None or not all(standing.follow(viewer, what) for _, what in news):
+            self.database.memory.forget(("standing", viewer.user_id, viewer.device_id))
+            return None
+        standing.upto = now
+        return news
 
-    def _messages(self, viewer: Viewer, standing: Standing, since: Token, upto: Token) -> list[Stored] | None:
-        """What was said between the tokens, also elsewhere; None where something else happened that may concern the viewer."""
-        own = {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}"}
-        return self.recent.between(since, upto, lambda whom: not (whom.isdisjoint(own) and whom.isdisjoint(standing.rooms)))
+    def _between(self, since: Token, upto: Token, standing: Standing) -> News | None:
+        positions = self.database.feed.between(since, upto, standing.keys)
+        if positions is None:
+            return None
+        return [(position, self.database.feed.news(position)) for position in positions]
 
     def _known(self, viewer: Viewer) -> Standing | None:
         standing: Standing | None = self.database.memory.get(("standing", viewer.user_id, viewer.device_id))
         return standing
 
-    def _keep(self, viewer: Viewer, standing: Standing) -> None:
-        size = 1000 + 100 * len(standing.rooms) + 200 * len(standing.counts)
-        self.database.memory.put(("standing", viewer.user_id, viewer.device_id), standing, size)
+
+def _sort(position: int, what: object, rooms: dict[str, Room], data: dict[str, bytes]) -> bool:
+    """Put one thing where it is told; False where it cannot be told without reading."""
+    match what:
+        case Said():
+            rooms.setdefault(what.stored.event.room_id, Room()).said.append(what)
+        case receipts.Set():
+            if what.moved:
+                rooms.setdefault(what.receipt.room_id, Room()).add_receipt(position, what.receipt)
+        case account_data.Put():
+            if what.room_id or what.type in data:
+                return False
+            data[what.type] = what.content
+        case None:
+            return False
+    return True
 
 
-def _all_introduced(news: Iterable[Stored], known: frozenset[tuple[str, str]], selection: Selection, rooms: frozenset[str]) -> bool:
+def _tellable(
+    viewer: Viewer, selection: Selection, standing: Standing, known: frozenset[tuple[str, str]], room_id: str, room: Room
+) -> bool:
+    """Whether what was said in a room can be told without reading."""
+    if room_id not in standing.rooms or len(room.said) > selection.limit:
+        return False
+    if not wants_room(selection.rooms, room_id):
+        return True
+    ids: set[str] = set()
+    for said in room.said:
+        event = said.stored.event
+        if event.sender in standing.ignored or (event.sender == viewer.user_id and event.state_key is None):
+            return False
+        if event.state_key is not None and not selection.timeline(event):
+            return False
+        if relation(event.content)[1] in ids:
+            return False
+        ids.add(event.event_id)
+    return not selection.lazy or _all_introduced(room_id, room.said, known, selection)
+
+
+def _all_introduced(room_id: str, said: Iterable[Said], known: frozenset[tuple[str, str]], selection: Selection) -> bool:
     """Whether the device knows all senders; one that wants to be told again and again does not."""
     wanted = selection.rooms.state
-    senders = {(one.event.room_id, one.event.sender) for one in news if one.event.room_id in rooms}
-    return senders <= known and not (wanted is not None and wanted.include_redundant_members)
+    if wanted is not None and wanted.include_redundant_members:
+        return False
+    return all((room_id, one.stored.event.sender) in known for one in said)
 
 
-def _more(standing: Standing, viewer: Viewer, later: Iterable[Stored]) -> dict[str, RoomCounts]:
-    """What is unread after more messages, but for rooms where that has to be read."""
-    more: dict[str, int] = {}
-    counts = dict(standing.counts)
-    for stored in later:
-        room_id, sender = stored.event.room_id, stored.event.sender
-        # Who sends has read what was there.  What somebody ignored says does not count.
-        if sender == viewer.user_id or sender in standing.ignored:
-            counts.pop(room_id, None)
-        more[room_id] = more.get(room_id, 0) + (stored.notable is not None)
-    for room, messages in more.items():
-        count = counts.pop(room, None)
-        if count is not None and count.each is not None:
-            counts[room] = count.with_more(messages)
-    return counts
-
-
-def _joined(viewer: Viewer, selection: Selection, news: Iterable[Stored], now: Token) -> list[RoomChanges] | None:
-    """The sections of the rooms with messages; None where somebody's own is among them, or they are too many for a timeline."""
-    by_room: dict[str, list[Stored]] = {}
-    for stored in news:
-        if stored.event.sender == viewer.user_id or stored.event.sender in selection.ignored:
-            return None
-        if wants_room(selection.rooms, stored.event.room_id):
-            by_room.setdefault(stored.event.room_id, []).append(stored)
-    if any(len(found) > selection.limit for found in by_room.values()):
-        return None
-    return [_room(viewer, selection, found, now) for found in by_room.values()]
-
-
-def _room(viewer: Viewer, selection: Selection, found: Sequence[Stored], now: Token) -> RoomChanges:
-    order = found[0].order
-    assert order is not None
-    shown = [presenting.ordinary(viewer, stored) for stored in found if selection.timeline(stored.event)]
-    before = places.text((order[0], order[1] - 1), now)
-    return RoomChanges(found[0].event.room_id, shown, False, before, (), selection.state_after, None, (), False)
+__all__ = ["CaughtUp"]

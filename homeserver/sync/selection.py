@@ -100,11 +100,14 @@ def wants_room(wanted: RoomFilter | EventFilter | None, room_id: str) -> bool:
     return (wanted.rooms is None or room_id in wanted.rooms) and room_id not in (wanted.not_rooms or ())
 
 
+EVERYTHING = Filter()
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What one `/sync` request wants: its filter, and the options beside it."""
 
-    filter: Filter = field(default_factory=Filter)
+    filter: Filter = field(default_factory=lambda: EVERYTHING)
     full_state: bool = False
     state_after: bool = False
     ignored: frozenset[str] = frozenset()

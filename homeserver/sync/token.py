@@ -1,7 +1,7 @@
 """How far a client has come: the text behind `next_batch`.  Opaque to clients, versioned by its first letter."""
 
 from dataclasses import dataclass
-from typing import Self
+from functools import lru_cache
 
 from homeserver.errors import InvalidParam
 from homeserver.rooms import places
@@ -20,12 +20,17 @@ class SyncToken:
     def __str__(self) -> str:
         return f"s{self.seen}~{self.typing}.{self.presence}.{self.inbox}"
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "SyncToken":
         """The token a client came back with; raises `InvalidParam`."""
-        seen = places.positions(text)
-        numbers = text.partition("~")[2].split(".")
-        if len(numbers) != 3 or not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
-            raise InvalidParam(f"{text!r} is not a token of this server")
-        typing, presence, inbox = (int(number) for number in numbers)
-        return cls(seen, typing, presence, inbox)
+        return _parsed(text)
+
+
+@lru_cache(maxsize=1000)  # many come back with the same one
+def _parsed(text: str) -> SyncToken:
+    seen = places.positions(text)
+    numbers = text.partition("~")[2].split(".")
+    if len(numbers) != 3 or not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
+        raise InvalidParam(f"{text!r} is not a token of this server")
+    typing, presence, inbox = (int(number) for number in numbers)
+    return SyncToken(seen, typing, presence, inbox)

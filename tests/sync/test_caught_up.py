@@ -71,7 +71,7 @@ class Device:
 
 def without_memory(poll: Poll) -> Poll:
     known = poll.caught_up
-    return replace(poll, caught_up=Forgetful(known.database, known.recent, known.sources))
+    return replace(poll, caught_up=Forgetful(known.database, known.shared, known.sources))
 
 
 async def act(random: Random, clients: list[Client], rooms: list[str], sent: list[tuple[str, str]], number: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import orjson
 
 from homeserver.clock import Clock
@@ -41,7 +42,7 @@ class SlidingPoll:
         """
         owner = Connection(viewer.user_id, viewer.device_id or "", body.conn_id)
         known, rooms = await self._known(owner, pos)
-        await self._acknowledge(viewer, body)
+        body = self._acknowledge(viewer, body)
         deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
         before = known
         while True:
@@ -69,11 +70,19 @@ class SlidingPoll:
             await self.database.write(sliding.use, pos.connection, self.clock.now())
         return known, rooms
 
-    async def _acknowledge(self, viewer: Viewer, body: SlidingBody) -> None:
+    def _acknowledge(self, viewer: Viewer, body: SlidingBody) -> SlidingBody:
+        """What the device says to have can be deleted, and is not to be told again; answers the request, saying so."""
         wish = body.extensions.to_device
         upto = extensions.acknowledged(wish)
-        if wish.enabled and upto and viewer.device_id is not None:
-            await self.sources.acknowledge(viewer.user_id, viewer.device_id, upto)
+        if not wish.enabled or viewer.device_id is None:
+            return body
+        known = self.sources.acknowledged.upto(viewer.user_id, viewer.device_id)
+        if upto > known:
+            self.sources.acknowledged.note(viewer.user_id, viewer.device_id, upto)
+        if upto >= known:
+            return body
+        since = msgspec.structs.replace(wish, since=str(known))
+        return msgspec.structs.replace(body, extensions=msgspec.structs.replace(body.extensions, to_device=since))
 
     async def _answered(self, owner: Connection, pos: Pos | None, before: State, found: Found) -> bytes:
         """The answer with its position, once what the client knows with it is stored."""

@@ -1,0 +1,133 @@
+"""What delivery costs those who wait: one message, receipt or message to devices, and the `/sync` of each of a hundred that gets it.
+
+    python -m benchmarks.live [NAME...] [--engine sqlite|postgres] [--profile]
+
+Figures are for one delivery, as in `benchmarks.core`: the act's own cost is shared by those who hear of it.
+"""
+
+import argparse
+import cProfile
+import pstats
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from benchmarks.core import HELLO, ROUNDS, Bench, run, said
+from tests.world import Client, Network, good
+
+READERS = 100
+MESSAGES = 20
+POLL = "30000"
+
+
+async def many(network: Network, home: str = "a") -> tuple[list[Client], str]:
+    """Users in one room."""
+    server = network.server(home)
+    users = [await server.user(f"user{number}") for number in range(READERS + 1)]
+    room = good(await users[0].post("/createRoom", {"preset": "public_chat"}))["room_id"]
+    for user in users[1:]:
+        good(await user.post(f"/join/{room}", {}))
+    return users, room
+
+
+class Waiting:
+    """Clients that wait all the time, each with the token that it got last."""
+
+    def __init__(self, clients: list[Client]) -> None:
+        self.clients, self.since = clients, {client.user_id: "" for client in clients}
+        self.polls: list[Deferred[Any]] = []
+
+    async def begin(self) -> None:
+        """Learn what there is."""
+        for client in self.clients * 2:
+            self.since[client.user_id] = good(await client.get("/sync"))["next_batch"]
+        self.wait()
+
+    def wait(self) -> None:
+        """Every one asks for news."""
+        polls = [client.get("/sync", since=self.since[client.user_id], timeout=POLL) for client in self.clients]
+        self.polls = [Deferred.fromCoroutine(poll) for poll in polls]
+
+    async def heard(self) -> int:
+        """All have heard something, and ask again; how many bytes they heard."""
+        size = 0
+        for client, poll in zip(self.clients, self.polls, strict=True):
+            answer = good(await poll)
+            size += len(answer)
+            self.since[client.user_id] = answer["next_batch"]
+        self.wait()
+        return size
+
+
+async def delivered(bench: Bench, name: str, waiting: Waiting, act: Callable[[int], Awaitable[Any]]) -> None:
+    """Act, and have everybody hear of it."""
+    if bench.skips(name):
+        return
+    database = waiting.clients[0].home.server.database
+    await act(-1)
+    await waiting.heard()
+    before, best = database.counts, float("inf")
+    profile = cProfile.Profile()
+    for turn in range(ROUNDS):
+        begin = time.process_time()
+        if bench.profiled:
+            profile.enable()
+        for number in range(MESSAGES):
+            await act(turn * MESSAGES + number)
+            await waiting.heard()
+        profile.disable()
+        best = min(best, (time.process_time() - begin) / MESSAGES / READERS * 1e6)
+    done, after = ROUNDS * MESSAGES * READERS, database.counts
+    made = [(getattr(after, what) - getattr(before, what)) / done for what in ("statements", "reads", "acts")]
+    print(f"{name:40} {best:9.1f} us {made[0]:8.2f} statements {made[1]:6.2f} reads {made[2]:6.2f} acts")
+    if bench.profiled:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
+
+
+async def live(bench: Bench, network: Network) -> None:
+    """One room, a sender, and all others waiting."""
+    users, room = await many(network)
+    sender = users[0]
+    last: dict[int, str] = {}
+
+    async def say(number: int) -> None:
+        last[0] = good(await sender.put(said(room, f"l{number}"), HELLO))["event_id"]
+
+    async def read(number: int) -> None:
+        await sender.put(said(room, f"r{number}"), HELLO)
+        good(await sender.post(f"/rooms/{room}/receipt/m.read/{last[0]}", {}))
+
+    async def send(number: int) -> None:
+        content = {"algorithm": "m.olm.v1", "ciphertext": {"x": {"type": 0, "body": "x" * 400}}}
+        to = {user.user_id: {"*": content} for user in users[1:]}
+        good(await sender.put(f"/sendToDevice/m.room.encrypted/{number}", {"messages": to}))
+
+    async def rename(number: int) -> None:
+        good(await sender.put(f"/rooms/{room}/state/m.room.topic", {"topic": str(number)}))
+
+    waiting = Waiting(users[1:])
+    await waiting.begin()
+    await delivered(bench, "a message", waiting, say)
+    if not last:
+        await say(-2)
+        await waiting.heard()
+    await delivered(bench, "a topic", waiting, rename)
+    await delivered(bench, "a message to devices", waiting, send)
+
+
+def main() -> None:
+    """Measure what is named, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="parts of names")
+    parser.add_argument("--engine", default="sqlite", choices=("sqlite", "postgres"))
+    parser.add_argument("--profile", action="store_true")
+    asked = parser.parse_args(sys.argv[1:])
+    run(partial(live, Bench(asked.names, asked.profile)), asked.engine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What a `/sync` is answered: as it was read, or as it was heard by who is caught up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from homeserver.push.counting import RoomCounts
+from homeserver.sync import answer
+from homeserver.sync.answer import Beside
+from homeserver.sync.selection import Selection
+from homeserver.sync.telling import Changes
+from homeserver.sync.token import SyncToken
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Everything, as it was read: exactly what the token says."""
+
+    found: Changes
+    beside: Beside
+    token: SyncToken
+    selection: Selection
+
+    @property
+    def news(self) -> bool:
+        """Whether a waiting client is told anything."""
+        return answer.is_news(self.found, self.beside)
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms that the user is in."""
+        return self.found.in_rooms
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return answer.assemble(self.found, self.beside, str(self.token), self.selection)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What is in the memory: `sections` are encoded, but for the counts.
+
+    It may lack a little: the counts of rooms that are `uncounted`, and whose presence changed after number `presence_after`.
+    """
+
+    token: SyncToken
+    rooms: frozenset[str]
+    selection: Selection
+    sections: Mapping[str, bytes]
+    counts: dict[str, RoomCounts]
+    uncounted: Sequence[str]
+    account_data: Sequence[tuple[str, bytes]]
+    mail: Sequence[bytes]
+    key_counts: Mapping[str, int]
+    fallback_types: Sequence[str]
+    ignored: frozenset[str]
+    presence_after: int | None
+    presence: Sequence[dict[str, Any]] = field(default_factory=tuple)
+
+    @property
+    def news(self) -> bool:
+        """Whether a waiting client is told anything."""
+        return bool(self.sections or self.mail or self.account_data or self.presence)
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        parts = [b'{"next_batch":"', str(self.token).encode(), b'"']
+        if self.sections:
+            by_thread = self.selection.by_thread
+            rooms = [section + _counts(self.counts.get(room, answer.NO_COUNTS), by_thread) for room, section in self.sections.items()]
+            parts += (b',"rooms":{"join":{', b",".join(rooms), b"}}")
+        if self.mail:
+            parts += (b',"to_device":{"events":[', b",".join(self.mail), b"]}")
+        rest: dict[str, Any] = answer.key_state(self.key_counts, self.fallback_types)
+        if self.account_data:
+            rest["account_data"] = {"events": [answer.data(kind, content) for kind, content in self.account_data]}
+        if self.presence:
+            rest["presence"] = {"events": self.presence}
+        parts += (b",", orjson.dumps(rest)[1:])
+        return b"".join(parts)
+
+
+def _counts(counted: RoomCounts, by_thread: bool) -> bytes:
+    """The counts, and the end of the section."""
+    return b"," + orjson.dumps(answer.counts(counted, by_thread))[1:]

@@ -1,0 +1,103 @@
+"""Sections of rooms that are the same for all who are told the same of them: encoded once, kept until something else happens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from homeserver.receipts import reading
+from homeserver.rooms import places, presenting
+from homeserver.rooms.presenting import Viewer
+from homeserver.rooms.recent import Said
+from homeserver.storage.positions import Token
+from homeserver.storage.receipts import Receipt
+from homeserver.sync import answer
+from homeserver.sync.selection import Selection, passes, wants_room
+from homeserver.sync.telling import Question, RoomChanges
+
+MOST = 1000  # sections that are kept at a time
+LONGEST_MS = 1000  # as long they may be used: what they say of the age of events goes on
+
+
+@dataclass(slots=True)
+class Room:
+    """What happened in a room."""
+
+    said: list[Said] = field(default_factory=list)
+    receipts: dict[tuple[str, str, str], tuple[int, Receipt]] = field(default_factory=dict)
+    typing: Sequence[dict[str, Any]] | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing was said."""
+        return not self.said
+
+    def add_receipt(self, position: int, receipt: Receipt) -> None:
+        """A receipt was set: it takes the place of the one before."""
+        self.receipts[receipt.user_id, receipt.type, receipt.thread] = position, receipt
+
+
+class Shared:
+    """The sections of the latest moment."""
+
+    def __init__(self) -> None:
+        self._moment: object = None
+        self._sections: dict[object, tuple[bytes | None, Selection]] = {}
+        self.encoded = 0
+
+    def section(self, question: Question, ignored: frozenset[str], now: Token, room_id: str, room: Room) -> bytes | None:
+        """A room's part of the answer, without its counts and its end; None if nothing of it is wanted."""
+        viewer, selection = question.viewer, question.selection
+        moment = now.counts, viewer.now // LONGEST_MS
+        if moment != self._moment or len(self._sections) > MOST:
+            self._moment, self._sections = moment, {}
+        key = (
+            room_id,
+            tuple([one.stored.position for one in room.said]),
+            tuple([position for position, _ in room.receipts.values()]),
+            None if room.typing is None else repr(room.typing),
+            id(selection.filter),
+            selection.state_after,
+            ignored,
+        )
+        known = self._sections.get(key)
+        if known is None:
+            # With its selection: so the id of the filter stays that of this filter.
+            known = self._sections[key] = self._encode(viewer, selection, ignored, now, room_id, room), selection
+        return known[0]
+
+    def _encode(
+        self, viewer: Viewer, selection: Selection, ignored: frozenset[str], now: Token, room_id: str, room: Room
+    ) -> bytes | None:
+        ephemeral = _ephemeral(selection, ignored, room_id, room)
+        if room.said and wants_room(selection.rooms, room_id):
+            shown = answer.section(self._changes(viewer, selection, now, room_id, room), ephemeral, selection)
+        elif ephemeral:
+            shown = {"ephemeral": {"events": ephemeral}}
+        else:
+            return None
+        self.encoded += 1
+        return orjson.dumps({room_id: shown}, option=orjson.OPT_NON_STR_KEYS)[1:-2]
+
+    def _changes(self, viewer: Viewer, selection: Selection, now: Token, room_id: str, room: Room) -> RoomChanges:
+        order = room.said[0].stored.order
+        assert order is not None
+        timeline = [presenting.told(viewer, one.stored, one.replaced) for one in room.said if selection.timeline(one.stored.event)]
+        state = {one.stored.key: one for one in room.said if one.stored.event.state_key is not None}
+        wanted = [one for one in state.values() if selection.state_after and selection.state(one.stored.event)]
+        after = [presenting.told(viewer, one.stored, one.replaced, membership=None) for one in wanted]
+        before = places.text((order[0], order[1] - 1), now)
+        return RoomChanges(room_id, timeline, False, before, after, selection.state_after, None, (), False)
+
+
+def _ephemeral(selection: Selection, ignored: frozenset[str], room_id: str, room: Room) -> list[dict[str, Any]]:
+    shown = list(room.typing or ())
+    wanted = selection.rooms.ephemeral
+    if room.receipts and passes(wanted, "m.receipt", "") and wants_room(selection.rooms, room_id) and wants_room(wanted, room_id):
+        content = reading.contents([receipt for _, receipt in room.receipts.values()], ignored).get(room_id)
+        if content:
+            shown.append({"type": "m.receipt", "content": content})
+    return shown
+
+

@@ -1,0 +1,91 @@
+"""What one device is known to have, as of a token, and how that goes on with each thing that happens.  Reads nothing, encodes nothing."""
+
+from dataclasses import dataclass, field
+
+from homeserver.push.counting import RoomCounts
+from homeserver.rooms.presenting import Viewer
+from homeserver.rooms.recent import Said
+from homeserver.storage import account_data, receipts
+from homeserver.storage.one_time_keys import Kept, Taken
+from homeserver.storage.positions import Token
+from homeserver.storage.to_device import PAGE, Mail
+
+IGNORED = "m.ignored_user_list"
+
+
+@dataclass(slots=True)
+class Standing:
+    """A device as of `upto`.
+
+    `counts` may lack rooms.  `mail` is all that waits in its inbox behind number `floor`.  `introduced`: (room, user) whose memberships
+    the device was told in the answers that led to the token `told`.
+    """
+
+    upto: Token
+    told: Token
+    rooms: frozenset[str]
+    ignored: frozenset[str]
+    counts: dict[str, RoomCounts]
+    key_counts: dict[str, int]
+    fallback_types: list[str]
+    floor: int
+    introduced: frozenset[tuple[str, str]]
+    keys: frozenset[str]
+    """Spelled like keys of `wake`: whatever concerns none of these is not its business."""
+    mail: list[tuple[int, bytes]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return 1500 + 200 * len(self.rooms) + 200 * len(self.counts) + 100 * len(self.introduced)
+
+    def follow(self, viewer: Viewer, what: object) -> bool:
+        """Take in what has happened; False where that has to be read."""
+        match what:
+            case Said():
+                self._said(viewer, what)
+            case Mail():
+                return self._mail(viewer, what)
+            case receipts.Set():
+                # Who reads something has less that is unread.
+                if what.receipt.user_id == viewer.user_id:
+                    self.counts.pop(what.receipt.room_id, None)
+            case account_data.Put():
+                return what.type != IGNORED
+            case Kept():
+                self.key_counts = what.counts
+                self.fallback_types = self.fallback_types if what.fallback_types is None else what.fallback_types
+            case Taken():
+                self._taken(what)
+            case _:
+                return False
+        return True
+
+    def acknowledged(self, inbox: int) -> None:
+        """The device has the messages up to this number."""
+        if self.mail and self.mail[0][0] <= inbox:
+            self.mail = [one for one in self.mail if one[0] > inbox]
+            self.floor = max(self.floor, inbox)
+
+    def _said(self, viewer: Viewer, said: Said) -> None:
+        event = said.stored.event
+        # Who sends has read what was there.  What somebody ignored says does not count.
+        count = self.counts.pop(event.room_id, None)
+        if count is None or count.each is None or not said.plain or event.sender == viewer.user_id or event.sender in self.ignored:
+            return
+        self.counts[event.room_id] = count if said.stored.notable is None else count.with_more(1)
+
+    def _mail(self, viewer: Viewer, mail: Mail) -> bool:
+        mine = mail.messages.get(f"{viewer.user_id}/{viewer.device_id}")
+        if mine is not None and mine[0] > (self.mail[-1][0] if self.mail else self.floor):
+            self.mail.append(mine)
+        return len(self.mail) <= PAGE
+
+    def _taken(self, taken: Taken) -> None:
+        if taken.fallback:
+            self.fallback_types = [one for one in self.fallback_types if one != taken.algorithm]
+            return
+        left = self.key_counts.get(taken.algorithm, 0) - 1
+        self.key_counts = {**self.key_counts, taken.algorithm: max(0, left)}
+        if left <= 0 and taken.algorithm != "signed_curve25519":
+            del self.key_counts[taken.algorithm]
