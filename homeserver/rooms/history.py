@@ -22,7 +22,7 @@ END: Order = (2**62, 0)
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """From where to where, which way, how far; `wanted` says which events count."""
+    """From where to where, which way, how far; `wanted` says which events count, None that all do."""
 
     room_id: str
     user: UserID
@@ -30,7 +30,7 @@ class Walk:
     start: Order | None
     stop: Order | None
     limit: int
-    wanted: Callable[[Line], bool]
+    wanted: Callable[[Line], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _backwards(txn: Transaction, walk: Walk, stands: Standing, left: Order | Non
     last, more = start, True
     for size in _sizes(walk):
         found = lines.timeline(txn, walk.room_id, after=walk.stop, before=before, limit=size, backwards=True)
-        kept += [line for line in look.shown(found, stands) if walk.wanted(line)][: walk.limit - len(kept)]
+        kept += _wanted(walk, look.shown(found, stands))[: walk.limit - len(kept)]
         more = len(found) == size or len(kept) == walk.limit
         last = _in_front(kept[-1] if len(kept) == walk.limit else found[-1]) if found else last
         if not more or len(kept) == walk.limit:
@@ -90,12 +90,16 @@ def _forwards(txn: Transaction, walk: Walk, stands: Standing, left: Order | None
     after, more = start, True
     for size in _sizes(walk):
         found = lines.timeline(txn, walk.room_id, after=after, before=(stop[0], stop[1] + 1), limit=size, backwards=False)
-        kept += [line for line in look.shown(found, stands) if walk.wanted(line)][: walk.limit - len(kept)]
+        kept += _wanted(walk, look.shown(found, stands))[: walk.limit - len(kept)]
         more = len(found) == size or len(kept) == walk.limit
         after = (kept[-1] if len(kept) == walk.limit else found[-1]).place if found else after
         if not more or len(kept) == walk.limit:
             break
     return Page(kept, start, after if more or kept else None, [], look.memberships)
+
+
+def _wanted(walk: Walk, shown: list[Line]) -> list[Line]:
+    return shown if walk.wanted is None else [line for line in shown if walk.wanted(line)]
 
 
 def _sizes(walk: Walk) -> list[int]:

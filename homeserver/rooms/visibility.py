@@ -111,7 +111,15 @@ class Look:
 
     def shown(self, batch: Iterable[Seen], stands: Standing) -> list[Seen]:
         """Those of the events that the user may see."""
-        return [seen for seen in batch if seen.shown and self._sees(seen, stands)]
+        visible = []
+        for seen in batch:
+            if not seen.shown:
+                continue
+            view = self._known.get(seen.state_before or b"")
+            # Mostly a message to a room that they were in, with nothing to find out.
+            if (view is not None and view[1] == "join" and seen.state_key is None) or self._sees(seen, stands):
+                visible.append(seen)
+        return visible
 
     @property
     def memberships(self) -> dict[bytes, str]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 SQLITE, POSTGRES = "sqlite", "postgres"
 
 # A quoted piece or comment, which stays as it is; a cast; a parameter.
@@ -98,10 +100,15 @@ def _plain_list(name: str, values: dict[str, Any]) -> str:
     items = list(values.pop(name))
     if not items:
         return "(SELECT NULL WHERE 1 = 0)"
+    if len(items) > 32 and not isinstance(items[0], bytes):
+        if any(isinstance(item, str) and "\0" in item for item in items):
+            raise ValueError("NUL")
+        # One parameter is bound in half the time of a hundred.
+        values[name] = orjson.dumps(items).decode()
+        return f"(SELECT value FROM json_each(:{name}))"
     if len(items) > 256:
-        binary = isinstance(items[0], bytes)
-        values[name] = json.dumps([item.hex() for item in items] if binary else items)
-        return f"(SELECT unhex(value) FROM json_each(:{name}))" if binary else f"(SELECT value FROM json_each(:{name}))"
+        values[name] = json.dumps([item.hex() for item in items])
+        return f"(SELECT unhex(value) FROM json_each(:{name}))"
     return f"({', '.join(_spread(name, items, values))})"
 
 

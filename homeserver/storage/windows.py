@@ -205,10 +205,16 @@ def heroes(txn: Transaction, user: str, rooms: Iterable[str], most: int) -> dict
     return found
 
 
-def related(txn: Transaction, targets: Iterable[tuple[str, str]], kinds: Iterable[str]) -> set[str]:
-    """The rooms of those (room, event) to which something relates in one of these ways."""
+def related(txn: Transaction, events: Mapping[str, Iterable[str]], kinds: Sequence[str]) -> set[str]:
+    """Those of the rooms where something relates to these events in one of these ways."""
+    at_all = txn.all(
+        "SELECT room_id FROM rooms WHERE room_id IN :rooms AND EXISTS (SELECT 1 FROM relations"
+        " WHERE relations.room_id = rooms.room_id AND rel_type IN :kinds)",
+        rooms=list(events), kinds=kinds,
+    )  # fmt: skip
+    targets = [(room, event) for (room,) in at_all for event in events[room]]
     sql = "SELECT DISTINCT room_id FROM relations WHERE (room_id, target_id) IN :targets AND rel_type IN :kinds"
-    return {room for (room,) in txn.all(sql, targets=list(targets), kinds=list(kinds))}
+    return {room for (room,) in txn.all(sql, targets=targets, kinds=kinds)} if targets else set()
 
 
 def receipts_of_events(txn: Transaction, viewer: str, rooms: Iterable[str], targets: Iterable[tuple[str, str]]) -> list[Receipt]:

@@ -149,7 +149,7 @@ def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[s
         # Who comes to a room while following others has seen nothing of it: there is always more in front.
         shown.limited or (whole and question.since is not None),
         places.text(shown.before, span.upto),
-        presenting.present(txn, viewer, [one for one in before if selection.state(one)], room_id=False, known={}),
+        presenting.shared(txn, [one for one in before if selection.state(one)], room_id=False),
         selection.state_after,
         _summary(txn, room, viewer.user_id, whole) if members_changed else None,
         account_data.of_room(txn, viewer.user_id, span.room_id) if whole else data,
@@ -205,7 +205,7 @@ def _left(
         presenting.present(txn, viewer, shown.events, room_id=False),
         shown.limited,
         places.text(shown.before, upto),
-        presenting.present(txn, viewer, [one for one in before if selection.state(one)], room_id=False, known={}),
+        presenting.shared(txn, [one for one in before if selection.state(one)], room_id=False),
         selection.state_after,
         None,
         [],

@@ -12,8 +12,11 @@ from homeserver.events.notable import relation
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000
+PICKY = ("types", "not_types", "senders", "not_senders", "contains_url", "rel_types", "not_rel_types")
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "EventFilter", "Filter", "RoomFilter", "Selection", "lets", "parse", "passes", "wants_room"]
+__all__ = [
+    "DEFAULT_LIMIT", "MAX_LIMIT", "EventFilter", "Filter", "RoomFilter", "Selection", "lets", "parse", "passes", "picky", "wants_room",
+]  # fmt: skip
 
 
 @lru_cache(maxsize=2000)
@@ -85,6 +88,11 @@ def lets(wanted: EventFilter | None, event: Told) -> bool:
     return passes(wanted, event.type, event.sender, event.content if inside else None)
 
 
+def picky(wanted: EventFilter | None) -> bool:
+    """Whether there are events that do not pass."""
+    return wanted is not None and any(getattr(wanted, name) is not None for name in PICKY)
+
+
 def _related(wanted: EventFilter, content: dict[str, Any]) -> bool:
     """Whether the event's relation, if it has one, is of a type that passes."""
     kind, _ = relation(content)
@@ -136,14 +144,7 @@ class Selection:
     @property
     def selective(self) -> bool:
         """Whether some events of a timeline are not wanted."""
-        timeline = self.rooms.timeline
-        return bool(self.ignored) or (
-            timeline is not None
-            and any(
-                part is not None
-                for part in (timeline.types, timeline.not_types, timeline.senders, timeline.not_senders, timeline.contains_url)
-            )
-        )
+        return bool(self.ignored) or picky(self.rooms.timeline)
 
     def timeline(self, event: Told) -> bool:
         """Whether the timeline is to have the event."""

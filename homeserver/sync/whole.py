@@ -10,14 +10,15 @@ from typing import Any
 
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
-from homeserver.storage import lines, rooms, state, windows
+from homeserver.storage import lines, rooms, windows
 from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
-from homeserver.storage.positions import Token
+from homeserver.storage.positions import SHIFT, Token
 from homeserver.storage.rooms import Room
-from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
-from homeserver.sync.selection import Selection
+from homeserver.sync import blocks
+from homeserver.sync.blocks import Block
+from homeserver.sync.selection import picky
 from homeserver.sync.telling import Question, RoomChanges, Summary
 
 AT_ONCE = 100  # rooms
@@ -56,8 +57,7 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
     found = rooms.several(txn, room_ids)
     rooms.remember_versions(txn, found.values())
     pages = _pages(txn, question, upto, found)
-    wanted = {room_id: [one for one in some if selection.state(one)] for room_id, some in _state(txn, question, pages).items()}
-    before = _presented(txn, question, wanted, {})
+    before = _state(txn, question, pages)
     shown = _shown(txn, question, pages)
     summaries = _summaries(txn, viewer.user_id, pages)
     data = windows.account_data(txn, viewer.user_id, pages)
@@ -79,8 +79,15 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
 
 
 def _in_front(first: Line) -> Order:
-    assert first.order is not None
-    return first.order[0], first.order[1] - 1
+    return first.place[0], first.place[1] - 1
+
+
+def _covered(upto: Token, page: Iterable[Line]) -> bool:
+    """Whether a reader who has come so far knows of all of them."""
+    positions = [line.position for line in page if line.position is not None]
+    low, high = min(positions, default=0), max(positions, default=0)
+    alike = low >> SHIFT == high >> SHIFT
+    return all(line.position is not None for line in page) and (upto.covers(high) if alike else all(map(upto.covers, positions)))
 
 
 def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str, Room]) -> dict[str, _Page]:
@@ -88,14 +95,14 @@ def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str
     limit, user = max(1, question.selection.limit), question.viewer.user_id
     newest = windows.newest(txn, dict.fromkeys(found, (END, limit + 1)))
     came = windows.joined_at(txn, user, found)
-    lowest = min((line.order[0] for some in newest.values() for line in some if line.order), default=0)
+    lowest = min((some[-1].place[0] for some in newest.values() if some), default=0)
     broken = windows.gaps(txn, found, lowest)
     pages = {}
     for room_id, page in newest.items():
         simple = room_id in came and room_id not in broken and question.selection.limit > 0
-        if not (simple and page and all(one.position is not None and upto.covers(one.position) for one in page)):
+        if not (simple and page and _covered(upto, page)):
             continue
-        member = page[-1].order is not None and page[-1].order >= came[room_id][1]
+        member = page[-1].place >= came[room_id][1]
         visible = page if member else visibility.shown_to_member(txn, user, page)
         more = len(page) > limit
         kept, room = visible[:limit][::-1], found[room_id]
@@ -106,40 +113,19 @@ def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str
     return pages
 
 
-def _state(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> dict[str, list[Line]]:
-    """The whole state at each page's root; with lazy members, of memberships those of the senders and of the user."""
+def _state(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> dict[str, list[bytes]]:
+    """The state at each page's root, as pieces of JSON; with lazy members, of memberships those of the senders and of the user."""
     selection, user = question.selection, question.viewer.user_id
-    current = windows.state_without_members(txn, pages) if selection.lazy else windows.state_of(txn, pages)
-    wanted = {room_id: _lazy(page, selection, user) for room_id, page in pages.items()}
-    if selection.lazy:
-        keys = [(room_id, *key) for room_id, some in wanted.items() for key in some]
-        for room_id, members in windows.state_at_keys(txn, keys).items():
-            current.setdefault(room_id, {}).update(members)
-    nums = {room_id: _at(txn, page, current.get(room_id, {}), wanted[room_id]) for room_id, page in pages.items()}
-    found = lines.by_number(txn, {num for some in nums.values() for num in some})
-    return {room_id: [found[num] for num in some if num in found] for room_id, some in nums.items()}
-
-
-def _lazy(page: _Page, selection: Selection, user: str) -> list[Key]:
-    return [("m.room.member", member) for member in page.senders | {user}] if selection.lazy else []
-
-
-def _at(txn: Transaction, page: _Page, current: Mapping[Key, int], lazy: Sequence[Key]) -> list[int]:
-    """The numbers of the state at the page's root, from those of the current state and what differs."""
-    if page.root == page.room.state_root:
-        return list(current.values())
-    gone, come = state.difference(txn, page.room.state_root, page.root)
-    earlier = {line.key: line.num for line in lines.by_number(txn, come).values()} if come else {}
-    nums = {key: num for key, num in current.items() if num not in gone}
-    nums.update({key: num for key, num in earlier.items() if not lazy or key[0] != "m.room.member" or key in lazy})
-    return list(nums.values())
+    parts = {room_id: blocks.parts(page.senders | {user} if selection.lazy else None) for room_id, page in pages.items()}
+    asked = [Block(page.room, page.root, part) for room_id, page in pages.items() for part in parts[room_id]]
+    made = blocks.told(txn, asked, selection.state if picky(selection.rooms.state) else None)
+    return {room_id: [made[room_id, part] for part in parts[room_id] if made[room_id, part]] for room_id in pages}
 
 
 def _shown(txn: Transaction, question: Question, pages: Mapping[str, _Page]) -> dict[str, list[bytes]]:
     """The timelines in client format; only in rooms where something relates to them is more than that looked up."""
     viewer = question.viewer
-    targets = [(room_id, line.event_id) for room_id, page in pages.items() for line in page.events]
-    related = windows.related(txn, targets, bundling.KINDS) if targets else set()
+    related = windows.related(txn, {room_id: [line.event_id for line in page.events] for room_id, page in pages.items()}, bundling.KINDS)
     about = {}
     for room_id in related:
         about.update(bundling.bundles(txn, viewer, pages[room_id].events, question.selection.ignored))
@@ -172,6 +158,16 @@ def _summaries(txn: Transaction, user: str, pages: Mapping[str, _Page]) -> dict[
     }
 
 
-def _named(txn: Transaction, room_ids: Iterable[str]) -> set[str]:
-    nums = [num for some in windows.state_of_types(txn, room_ids, NAMES).values() for num in some.values()]
-    return {line.room_id for line in lines.by_number(txn, nums).values() if any(line.content.get(key) for key in ("name", "alias"))}
+def _named(txn: Transaction, pages: Mapping[str, _Page]) -> set[str]:
+    """The rooms that have a name or an alias to be called by."""
+    known = {room_id: txn.memory.get(("named", page.room.state_root, page.room.removals)) for room_id, page in pages.items()}
+    unknown = [room_id for room_id, named in known.items() if named is None]
+    if unknown:
+        nums = [num for some in windows.state_of_types(txn, unknown, NAMES).values() for num in some.values()]
+        found = lines.by_number(txn, nums).values()
+        named = {line.room_id for line in found if any(line.content.get(key) for key in ("name", "alias"))}
+        for room_id in unknown:
+            known[room_id] = room_id in named
+            room = pages[room_id].room
+            txn.memory.put(("named", room.state_root, room.removals), room_id in named, 100)
+    return {room_id for room_id, named in known.items() if named}

@@ -21,7 +21,7 @@ from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import poll, room
-from homeserver.sync.selection import EventFilter, lets
+from homeserver.sync.selection import EventFilter, lets, picky
 from homeserver.web.callers import Caller
 from homeserver.web.routes import get
 
@@ -85,7 +85,7 @@ class Reading:
         start = places.read(txn, room_id, query.start) if query.start else None
         stop = places.read(txn, room_id, query.to) if query.to else None
         limit = max(0, min(query.limit, wanted.limit or MAX_LIMIT, MAX_LIMIT))
-        walk = Walk(room_id, viewer.user_id, query.dir == "b", start, stop, limit, counts)
+        walk = Walk(room_id, viewer.user_id, query.dir == "b", start, stop, limit, counts if ignored or picky(wanted) else None)
         page = history.page(txn, walk)
         about = bundling.bundles(txn, viewer, page.events, ignored)
         chunk = presenting.present(txn, viewer, page.events, relations=about, known=page.memberships)
@@ -93,7 +93,7 @@ class Reading:
         if page.end is not None:
             answer["end"] = places.text(page.end)
         if wanted.lazy_load_members and page.events:
-            answer["state"] = _array(presenting.present(txn, viewer, _senders(txn, room_id, page), known={}))
+            answer["state"] = _array(presenting.shared(txn, _senders(txn, room_id, page)))
         return _Shown(orjson.dumps(answer), list(page.gaps))
 
     @get("/_matrix/client/v3/rooms/{room_id}/context/{event_id}", guests=True)
@@ -126,7 +126,7 @@ class Reading:
             "event": orjson.Fragment(presenting.present(txn, viewer, [target], relations=about)[0]),
             "events_before": _array(presenting.present(txn, viewer, before.events, relations=about)),
             "events_after": _array(presenting.present(txn, viewer, after.events, relations=about)),
-            "state": _array(presenting.present(txn, viewer, at_end, known={})),
+            "state": _array(presenting.shared(txn, at_end)),
             "start": places.text(before.end or before.start),
             "end": places.text(after.end or place),
         }

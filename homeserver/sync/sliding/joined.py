@@ -257,8 +257,7 @@ def _hero(hero: Hero) -> dict[str, str]:
 
 def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, list[orjson.Fragment]]:
     """The timelines in client format: together, but for those rooms in which more has to be looked up."""
-    targets = [(room, line.event_id) for room, shown in timelines.items() for line in shown.events]
-    related = windows.related(txn, targets, bundling.KINDS) if targets else set()
+    related = windows.related(txn, {room: [line.event_id for line in shown.events] for room, shown in timelines.items()}, bundling.KINDS)
     together: list[Line] = []
     found: dict[str, list[orjson.Fragment]] = {}
     viewer = reader.viewer
@@ -288,7 +287,7 @@ def _present_state(
     txn: Transaction, reader: Reader, pieces: Mapping[str, Pieces], loaded: Mapping[int, Line]
 ) -> dict[str, list[Any]]:
     chosen = [loaded[num] for piece in pieces.values() for num in piece.nums.values() if num in loaded]
-    shown = iter(presenting.present(txn, reader.viewer, chosen, room_id=False, known={}))
+    shown = iter(presenting.shared(txn, chosen, room_id=False))
     found: dict[str, list[Any]] = {}
     for room, piece in pieces.items():
         found[room] = [orjson.Fragment(next(shown)) for num in piece.nums.values() if num in loaded]

@@ -78,7 +78,7 @@ def _left(txn: Transaction, reader: Reader, task: Task, own: Stored) -> Telling:
         section["num_live"] = sum(1 for line in kept if reader.seen is not None and _is_after(line, reader.seen))
     required = _required(txn, reader, task, own.state_after)
     if required or task.since is None:
-        shown = presenting.present(txn, reader.viewer, required, room_id=False, known={})
+        shown = presenting.shared(txn, required, room_id=False)
         section["required_state"] = [orjson.Fragment(event) for event in shown]
     if task.since is None:
         section |= _names(txn, own.state_after)
