@@ -161,16 +161,26 @@ class Outbox:
         if before.reaches(upto) or not self._leads:
             return
         for low, high in before.ranges(upto):
-            while low < high:
-                batch = await self._database.read(page, low, high)
-                for event, servers in batch:
-                    self._queue(Item.pdu(event), servers, before)
-                low = batch[-1][0].position if len(batch) == outgoing.PAGE else high
-        for server in await self._database.read(_with_edus, before.ranges(upto)):
-            self._look_for_edus(server)
+            # What was committed here a moment ago is in memory.
+            going = outgoing.remembered(self._database.memory, low, high)
+            if going is None:
+                await self._read(low, high, before)
+            for each in going or ():
+                assert each.event is not None
+                self._queue(Item.pdu(each.event), each.servers, before)
         self._fanned = before.merge(upto)
         for destination in tuple(self._destinations.values()):
             self._kick(destination)
+
+    async def _read(self, low: int, high: int, before: Token) -> None:
+        at = low
+        while at < high:
+            batch = await self._database.read(page, at, high)
+            for event, servers in batch:
+                self._queue(Item.pdu(event), servers, before)
+            at = batch[-1][0].position if len(batch) == outgoing.PAGE else high
+        for server in await self._database.read(_with_edus, [(low, high)]):
+            self._look_for_edus(server)
 
     def _look_for_edus(self, server: str) -> None:
         if self._permits(server):

@@ -24,8 +24,8 @@ class Item:
 
     @classmethod
     def pdu(cls, event: Outgoing) -> "Item":
-        """An event; decoded and encoded once, however many servers it goes to."""
-        return cls(event.event_id, canonical.encode(canonical.decode(event.pdu, strict=False), strict=False))
+        """An event; put together once, however many servers it goes to."""
+        return cls(event.event_id, canonical.merged(event.body, event.envelope))
 
     @classmethod
     def edu(cls, edu_type: str, content: bytes) -> "Item":

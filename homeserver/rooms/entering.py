@@ -11,7 +11,7 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.rooms import openness
 from homeserver.rooms.activity import Stamps, bumps
-from homeserver.storage import events, members, relations, rooms, search, state
+from homeserver.storage import events, members, outgoing, relations, rooms, search, state
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Head, Room
 from homeserver.storage.state import Key
@@ -90,11 +90,21 @@ class Entrance:
         relations.add(txn, stored)
         search.add(txn, stored)
         txn.wake(room.room_id)
-        if decision.destinations is not None:
-            txn.wake("outbox")
+        self._send(txn, stored, decision.destinations)
         for observer in self.observers:
             observer(txn, room, stored)
         return room, stored
+
+    def _send(self, txn: Transaction, stored: Stored, destinations: bytes | None) -> None:
+        """Have an event that goes to other servers sent once it is committed."""
+        event, position = stored.event, stored.position
+        assert position is not None
+        if destinations is None:
+            outgoing.note(txn, position, outgoing.Going(None, ()))
+            return
+        sent = outgoing.Outgoing(position, event.room_id, event.event_id, destinations, event.body, event.envelope)
+        outgoing.note(txn, position, outgoing.Going(sent, rooms.server_set(txn, destinations)))
+        txn.wake("outbox")
 
     def advance(
         self, txn: Transaction, room: Room, root: bytes, position: int, *, hints: Mapping[int, Stored], log: bool = True

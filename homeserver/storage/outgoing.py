@@ -1,11 +1,12 @@
 """Events on their way to other servers, as bytes.  Knows no server's state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Remembering, Transaction, concern_of
 
 PAGE = 300  # events read at once
+AT_HAND = 200  # positions that are looked for in memory; more are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,40 @@ class Outgoing:
     def pdu(self) -> bytes:
         """The event as JSON."""
         return self.body[:-1] + b"," + self.envelope[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """An event at a position, where it goes anywhere, and to which servers."""
+
+    event: Outgoing | None
+    servers: Sequence[str]
+
+
+def note(txn: Transaction, position: int, going: Going) -> None:
+    """What an event at a position means for other servers: each event's position has to say it."""
+    txn.memory.put(("going", position), going, 300 + (2 * len(going.event.pdu) if going.event else 0))
+
+
+def remembered(memory: Remembering, low: int, high: int) -> list[Going] | None:
+    """The events that go out with `low < position <= high`, from memory; None where it does not hold all that is to know of them."""
+    if high - low > AT_HAND:
+        return None
+    found: list[Going] = []
+    for position in range(low + 1, high + 1):
+        going: Going | None = memory.get(("going", position))
+        if going is None:
+            whom = concern_of(memory, position)
+            if whom is None or _may_go_out(whom):
+                return None
+        elif going.event is not None:
+            found.append(going)
+    return found
+
+
+def _may_go_out(whom: Iterable[str]) -> bool:
+    """Whether it could be an event, which concerns its room, or an EDU."""
+    return any(key[:1] == "!" or key == "outbox" for key in whom)
 
 
 def between(txn: Transaction, low: int, high: int, limit: int) -> list[Outgoing]:

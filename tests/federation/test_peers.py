@@ -7,6 +7,7 @@ import pytest
 
 from homeserver.events.identifiers import ServerName
 from homeserver.federation.failures import Answered, Nonsense, TimedOut, Unreachable
+from homeserver.federation.peers import Invitation
 from homeserver.federation.transport import Answer, Outgoing
 from tests.federation.network import Network, json
 
@@ -42,9 +43,9 @@ def test_older_servers_are_joined_left_and_invited_in_the_older_way() -> None:
     peers, network = answering(old)
     assert network.run(peers.send_join(B, "!r", "$e", {})).state == []
     network.run(peers.send_leave(B, "!r", "$e", {}))
-    assert orjson.loads(bytes(network.run(peers.invite(B, "!r", "$e", "1", {"x": 1}, [])))) == {"signed": True}
+    assert orjson.loads(bytes(network.run(peers.invite(B, "!r", "$e", Invitation("1", {"x": 1}, [], []))))) == {"signed": True}
     with pytest.raises(Answered):  # the old way cannot say which version
-        network.run(peers.invite(B, "!r", "$e", "10", {"x": 1}, []))
+        network.run(peers.invite(B, "!r", "$e", Invitation("10", {"x": 1}, [], [])))
 
 
 NONSENSE = [
