@@ -37,7 +37,7 @@ class Register:
         """An event was accepted in a room that is here."""
         event = stored.event
         if event.key == KEY:
-            self.reschedule(txn, room.room_id)
+            self._reschedule_here(txn, room)
         if event.type != "m.room.member":
             return
         user = UserID(event.state_key or "")
@@ -52,17 +52,25 @@ class Register:
         self._put(txn, event, self.lifetimes.overridden(_said_in(stripped)), knocked)
 
     def reschedule(self, txn: Transaction, room_id: str) -> None:
-        """How long they stand in a room has changed."""
+        """How long they stand in a room may have changed."""
         room = rooms.get(txn, room_id)
         if room is not None and not room.departed:
-            lifetimes = self._in(txn, room)
-            for membership in STANDING:
-                pending_members.reschedule(txn, room_id, membership, lifetimes.of(membership))
+            self._reschedule_here(txn, room)
         else:
-            for one in pending_members.of_room(txn, room_id):
+            self._reschedule_elsewhere(txn, room_id)
+
+    def _reschedule_here(self, txn: Transaction, room: Room) -> None:
+        lifetimes = self._in(txn, room)
+        for membership in STANDING:
+            pending_members.reschedule(txn, room.room_id, membership, lifetimes.of(membership))
+        txn.wake(WORK)
+
+    def _reschedule_elsewhere(self, txn: Transaction, room_id: str) -> None:
+        for one in pending_members.of_room(txn, room_id):
+            if not one.accept:
                 invitation = members.invitation(txn, room_id, one.user_id)
                 lifetimes = self.lifetimes.overridden(_said_in(invitation.stripped if invitation is not None else ()))
-                pending_members.put(txn, one if one.accept else replace(one, due_ts=_due(one, lifetimes), tries=0))
+                pending_members.put(txn, replace(one, due_ts=_due(one, lifetimes), tries=0))
         txn.wake(WORK)
 
     def _is_ours(self, event: Event, user: UserID) -> bool:
