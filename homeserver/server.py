@@ -23,6 +23,7 @@ from homeserver.composition import (
     federation,
     ground,
     keys,
+    links,
     media,
     membership,
     notifying,
@@ -136,13 +137,14 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     people = accounts.compose(on, in_rooms, bridged.services, outside)
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
+    linking = links.compose(on, others, entering, asking, files)
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
-    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus})
+    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus, **linking.edus})
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    working = (in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking)
+    working = (in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking, linking)
     parts = (*working, secrets, following)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate

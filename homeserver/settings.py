@@ -208,6 +208,9 @@ class Keys:
 
     signing_key: Path | None = None
     """Key file; by default `signing.key` in the data folder.  Former keys stay in it, with the time of their end."""
+    custody_key: Path | None = None
+    """File with the key under which keys of rooms are encrypted that members give into custody; by default `custody.key` in the data
+    folder, made when it is needed first.  Several machines need the same file."""
     validity: Duration = Duration.parse("1d")
     """How long other servers may rely on what we publish about our keys."""
 
@@ -429,6 +432,11 @@ class Settings:
     def media_folder(self) -> Path:
         """The folder with the files of users."""
         return self.media.path or self.data_dir / "media"
+
+    @property
+    def custody_key_file(self) -> Path:
+        """The file with the key of what is in custody."""
+        return self.keys.custody_key or self.data_dir / "custody.key"
 
     @property
     def client_url(self) -> str:

@@ -16,7 +16,8 @@ RANKS = [
     {"rooms", "live"},
     {"federation"},
     {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence"},
-    {"membership", "sync", "room_keys"},
+    {"room_keys"},
+    {"membership", "sync"},
     {"api"},
     {"server", "composition", "workers", "running", "commanding", "reference", "__main__"},
 ]

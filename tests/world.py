@@ -37,7 +37,7 @@ from homeserver.federation.failures import Nonsense, TimedOut, Unreachable
 from homeserver.federation.transport import Answer, Outgoing, Stream
 from homeserver.identity import Identity
 from homeserver.server import Server, build
-from homeserver.settings import Federation, Media, Passwords, RateLimits, Registration, Settings, Size
+from homeserver.settings import Federation, Keys, Media, Passwords, RateLimits, Registration, Settings, Size
 from homeserver.storage.database import Database
 from homeserver.web.types import Request, Response
 from homeserver.web.uploads import BodyStream
@@ -171,6 +171,7 @@ SETTINGS = Settings(
     media=Media(path=Path(FOLDER.name)),  # shared by all servers: a file there is named for its content
     registration=Registration(mode="open"),
     rate_limits=RateLimits(enabled=False),
+    keys=Keys(custody_key=Path(FOLDER.name) / "custody.key"),
     passwords=Passwords(hash_time=1, hash_memory=Size(8 * 1024), min_length=1),
     federation=Federation(trusted_notaries=(), allow_private_addresses=True),
 )

@@ -22,6 +22,7 @@ HOUR = 3600
 class RoomKeys:
     """What others need of it.  `edus`: what to do with EDUs of other servers, by type."""
 
+    requests: Requests
     observers: tuple[Observer, ...]
     watchers: tuple[Watcher, ...]
     edus: Mapping[str, Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]]
@@ -35,4 +36,4 @@ def compose(ground: Ground, admits: Admits, tell: Tell) -> RoomKeys:
     watching = Watching(requests)
     edus = {EDU: Elsewhere(requests, admits).receive}
     tidy = Periodic(ground.clock, HOUR, requests.tidy)
-    return RoomKeys((watching.observe,), (watching.devices_changed,), edus, (RoomKeyPages(requests),), (tidy,))
+    return RoomKeys(requests, (watching.observe,), (watching.devices_changed,), edus, (RoomKeyPages(requests),), (tidy,))

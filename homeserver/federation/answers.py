@@ -3,7 +3,7 @@
 Nothing here is believed: shapes and sizes are right, signatures and rules are for others to check.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -47,6 +47,16 @@ class Invited(Struct):
     """The answer of invite: the event with the signature of the invited user's server."""
 
     event: Raw
+
+
+class Followed(Struct):
+    """What became of following a join link: `open` (with the sealed key where the server has it), `waiting` or `declined`."""
+
+    room_id: str
+    request_id: str
+    status: Literal["open", "waiting", "declined"]
+    via: list[str] = []
+    key: dict[str, str] | None = None
 
 
 class State(Struct):

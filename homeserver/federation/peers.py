@@ -113,6 +113,17 @@ class Peers:
         call = Call("POST", path(FEDERATION, "prove_invite", room_id, event_id), {}, body, QUICK, anyway=True)
         await self.conversation.value(server, call)
 
+    async def follow_link(self, server: ServerName, token: str, user_id: str, device_id: str, public_key: str) -> answers.Followed:
+        """Follow a join link of another server for a user of ours."""
+        body = {"user_id": user_id, "device_id": device_id, "public_key": public_key}
+        call = Call("POST", path(FEDERATION, "follow_link", token), {}, body, anyway=True)
+        return await self.conversation.shaped(server, call, answers.Followed)
+
+    async def decide_link(self, server: ServerName, request_id: str, approver: str, approve: bool) -> None:
+        """A member here agrees, or not, to let in somebody who follows a join link of another server."""
+        call = Call("POST", path(FEDERATION, "decide_link", request_id), {}, {"user_id": approver, "approve": approve}, anyway=True)
+        await self.conversation.value(server, call)
+
     async def exchange_third_party_invite(self, server: ServerName, room_id: str, body: Event) -> None:
         """Have the inviter's server turn a third-party invite into a real one."""
         await self._put(server, path(V1, "exchange_third_party_invite", room_id), body)

@@ -41,7 +41,7 @@ def read(content: Mapping[str, Any]) -> Word | None:
         return Word(
             kind,
             RoomID.parse(content["room_id"]),
-            "" if kind == HERE else shapes.identifier(content["request_id"], "request_id"),
+            "" if kind == HERE else request_id(content["request_id"]),
             None if kind in (DONE, HERE) else UserID.parse(content["user_id"]),
             shapes.identifier(content["device_id"], "device_id") if kind == REQUEST else "",
             public_key(content["public_key"]) if kind == REQUEST else "",
@@ -49,6 +49,11 @@ def read(content: Mapping[str, Any]) -> Word | None:
         )
     except (KeyError, TypeError, Malformed, Refused):
         return None
+
+
+def request_id(value: Any) -> str:
+    """The id of a request; raises `BadJSON`."""
+    return shapes.identifier(value, "request_id")
 
 
 def public_key(value: Any) -> str:

@@ -5,8 +5,8 @@ import pytest
 
 from homeserver.events import signing
 from homeserver.federation.failures import Answered
-from homeserver.storage import members
 from homeserver.storage import events as stored_events
+from homeserver.storage import members
 from homeserver.storage.events import Status
 from tests.flows.joining import before, closes, invites, joins, member_event, membership, open_room, refusal, room_of, settled
 from tests.world import Client, Network, good, story

@@ -15,6 +15,7 @@ SPECIFICATIONS = ("r0.5.0", "r0.6.0", "r0.6.1", *(f"v1.{minor}" for minor in ran
 
 # Proposals that clients ask for by name.  A feature is added here by who builds it.
 UNSTABLE: dict[str, bool] = {
+    named("join_links"): True,
     named("room_keys"): True,
     "org.matrix.msc2285.stable": True,
     "org.matrix.msc3916.stable": True,
@@ -59,5 +60,6 @@ class Versions:
                 "m.profile_fields": {"enabled": True},
                 "m.3pid_changes": {"enabled": self.settings.email is not None},
                 "m.get_login_token": {"enabled": self.settings.passwords.enabled},
+                named("join_links"): {"enabled": True, "key_custody_with_approval": False},
             }
         }
