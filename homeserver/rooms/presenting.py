@@ -102,17 +102,20 @@ def shared(txn: Transaction, batch: Sequence[Line], *, room_id: bool = True) -> 
     return present(txn, nobody, batch, room_id=room_id, known={}, aged=False)
 
 
-def told(viewer: Viewer, stored: Stored, replaced: Stored | None, *, membership: str | None = "join") -> bytes:
+def told(viewer: Viewer, stored: Stored, replaced: Stored | None) -> bytes:
     """An event that is new to all who are in the room, in the place of the state event `replaced`; nothing is known about it yet."""
-    unsigned: dict[str, Any] = {"age": max(0, viewer.now - stored.event.origin_server_ts)}
-    if membership is not None:
-        unsigned["membership"] = membership
-    if replaced is not None:
-        unsigned |= _replacing(replaced)
+    unsigned = {"age": max(0, viewer.now - stored.event.origin_server_ts), "membership": "join", **_replacing(replaced)}
     return serving.client_bytes(stored.event, unsigned, room_id=False)
 
 
-def _replacing(replaced: Stored) -> dict[str, Any]:
+def told_as_state(stored: Stored, replaced: Stored | None) -> bytes:
+    """The same as a part of the state, like `shared`."""
+    return serving.client_bytes(stored.event, _replacing(replaced), room_id=False)
+
+
+def _replacing(replaced: Stored | None) -> dict[str, Any]:
+    if replaced is None:
+        return {}
     event = replaced.event
     return {"prev_content": event.content, "replaces_state": event.event_id, "prev_sender": event.sender}
 

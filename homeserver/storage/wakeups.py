@@ -3,15 +3,17 @@
 Everything here happens on the reactor's thread.
 """
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from twisted.internet.defer import Deferred
 
 from homeserver.clock import Clock
 
 EVERYTHING = "*"  # fired when hints may have been lost
+MOST_RESTING = 100_000  # keys, of watches that rest: some 10 MiB
 AT_ONCE = 30  # watches: each has an answer made, and others wait for the loop, too
 
 
@@ -24,7 +26,7 @@ class Watch:
     def __init__(self, wakeups: "Wakeups", keys: Iterable[str]) -> None:
         self._wakeups, self.keys, self.fired = wakeups, frozenset(keys), False
         self._waiting: Deferred[bool] | None = None
-        wakeups._add(self)
+        wakeups._add(self, self.keys)
 
     async def wait(self, timeout: float) -> bool:
         """True as soon as a key was fired since the watch was made (or since the last True); False after `timeout` seconds."""
@@ -40,14 +42,28 @@ class Watch:
         fired, self.fired = self.fired, False
         return fired
 
+    @property
+    def waits(self) -> bool:
+        """Whether somebody is to be woken."""
+        return self._waiting is not None
+
     def fire(self) -> None:
         """Something happened under one of the keys."""
         self.fired = True
         self._answer(True)
 
+    def change(self, keys: frozenset[str]) -> bool:
+        """Watch these from now on; False if they are the same as before.  What was fired for new ones before is missed."""
+        if keys is self.keys or keys == self.keys:
+            return False
+        self._wakeups._remove(self, self.keys - keys)
+        self._wakeups._add(self, keys - self.keys)
+        self.keys = keys
+        return True
+
     def close(self) -> None:
         """The interest has ended."""
-        self._wakeups._remove(self)
+        self._wakeups._remove(self, self.keys)
 
     def _answer(self, fired: bool) -> None:
         waiting, self._waiting = self._waiting, None
@@ -61,16 +77,48 @@ class Watch:
         self.close()
 
 
+class LastingWatch(Watch):
+    """One that rests between the requests of a client who comes again and again, and goes on watching.
+
+    `seen` is what its user wants to remember of the last look.
+    """
+
+    def __init__(self, wakeups: "Wakeups", name: Hashable, keys: frozenset[str]) -> None:
+        super().__init__(wakeups, keys)
+        self.name, self.seen = name, None
+
+    name: Hashable
+    seen: Any
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._wakeups._rest(self)
+        else:
+            self.close()
+
+
 class Wakeups:
     """All watches of a process, by key."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._watches: dict[str, set[Watch]] = {}
+        self._resting: OrderedDict[Hashable, LastingWatch] = OrderedDict()
+        self._resting_keys = 0
 
     def watch(self, keys: Iterable[str]) -> Watch:
         """Begin to watch `keys`; use it as a context manager."""
         return Watch(self, keys)
+
+    def lasting(self, name: Hashable, keys: frozenset[str]) -> LastingWatch:
+        """The watch that rests under a name, or a new one; use it as a context manager."""
+        watch = self._resting.pop(name, None)
+        if watch is None:
+            return LastingWatch(self, name, keys)
+        self._resting_keys -= len(watch.keys)
+        if watch.change(keys):
+            watch.seen = None
+        return watch
 
     async def wait(self, keys: Iterable[str], timeout: float) -> bool:
         """True as soon as one of `keys` is fired, False after `timeout` seconds.
@@ -88,7 +136,9 @@ class Wakeups:
                 found = set().union(*self._watches.values())
                 break
             found |= self._watches.get(key, frozenset())
-        self._fire(list(found))
+        for watch in found:
+            watch.fired = True
+        self._fire([watch for watch in found if watch.waits])
 
     def _fire(self, found: list[Watch]) -> None:
         for watch in found[:AT_ONCE]:
@@ -100,12 +150,22 @@ class Wakeups:
         """Whether anybody here watches `key`."""
         return key in self._watches
 
-    def _add(self, watch: Watch) -> None:
-        for key in watch.keys:
+    def _rest(self, watch: LastingWatch) -> None:
+        before = self._resting.pop(watch.name, None)
+        self._resting[watch.name] = watch
+        self._resting_keys += len(watch.keys)
+        while before is not None or self._resting_keys > MOST_RESTING:
+            gone = before or self._resting.popitem(last=False)[1]
+            self._resting_keys -= len(gone.keys)
+            gone.close()
+            before = None
+
+    def _add(self, watch: Watch, keys: Iterable[str]) -> None:
+        for key in keys:
             self._watches.setdefault(key, set()).add(watch)
 
-    def _remove(self, watch: Watch) -> None:
-        for key in watch.keys:
+    def _remove(self, watch: Watch, keys: Iterable[str]) -> None:
+        for key in keys:
             watches = self._watches.get(key)
             if watches is not None:
                 watches.discard(watch)

@@ -36,12 +36,10 @@ class CaughtUp:
     shared: Shared
     sources: Sources
 
-    def rooms(self, viewer: Viewer, since: SyncToken | None) -> frozenset[str] | None:
-        """The rooms of a device that comes with this token; None where that has to be read."""
+    def keys(self, viewer: Viewer) -> frozenset[str] | None:
+        """What a device waits for, as far as it is known here."""
         standing = self._known(viewer)
-        if standing is None or since is None or since.inbox < standing.floor or not self._follows(standing, viewer):
-            return None
-        return standing.rooms
+        return None if standing is None else standing.keys
 
     def remember(self, viewer: Viewer, since: SyncToken | None, read: Read, ignored: frozenset[str]) -> None:
         """What was read for a device that came with the token `since`, and whose user ignores these."""
@@ -57,10 +55,9 @@ class CaughtUp:
                 counts = known.counts
             if since is not None and since.seen == known.told and len(known.introduced) < MOST_INTRODUCED:
                 introduced |= known.introduced
-        keys = found.in_rooms | {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}"}
         standing = Standing(
             found.upto, found.upto, found.in_rooms, ignored, {**counts, **beside.counts}, dict(beside.key_counts),
-            list(beside.fallback_types), token.inbox, introduced, keys,
+            list(beside.fallback_types), token.inbox, introduced, read.keys,
         )  # fmt: skip
         self.database.memory.put(("standing", viewer.user_id, viewer.device_id), standing, standing.size)
 
@@ -110,7 +107,7 @@ class CaughtUp:
         standing.told = now
         return Heard(
             token=SyncToken(now, live.typing, live.presence, mail[-1][0] if mail else since.inbox),
-            rooms=standing.rooms,
+            keys=standing.keys,
             selection=selection,
             sections=told,
             counts={room_id: standing.counts[room_id] for room_id in told if room_id in standing.counts},
@@ -122,9 +119,6 @@ class CaughtUp:
             ignored=standing.ignored,
             presence_after=None if self.sources.presence.quiet_since(since.presence) else since.presence,
         )
-
-    def _follows(self, standing: Standing, viewer: Viewer) -> bool:
-        return self._follow(standing, viewer) is not None
 
     def _follow(self, standing: Standing, viewer: Viewer) -> News | None:
         """Have a standing go on to now; what happened meanwhile.  None, and there is no standing any more, where that is not known."""
@@ -148,6 +142,11 @@ class CaughtUp:
     def _known(self, viewer: Viewer) -> Standing | None:
         standing: Standing | None = self.database.memory.get(("standing", viewer.user_id, viewer.device_id))
         return standing
+
+
+def concerns(viewer: Viewer, rooms: Iterable[str]) -> frozenset[str]:
+    """The keys of all that concerns a device whose user is in these rooms."""
+    return frozenset((viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms))
 
 
 def _sort(position: int, what: object, rooms: dict[str, Room], data: dict[str, bytes]) -> bool:

@@ -22,16 +22,13 @@ class Read:
     beside: Beside
     token: SyncToken
     selection: Selection
+    keys: frozenset[str]
+    """Of all that concerns the device."""
 
     @property
     def news(self) -> bool:
         """Whether a waiting client is told anything."""
         return answer.is_news(self.found, self.beside)
-
-    @property
-    def rooms(self) -> frozenset[str]:
-        """The rooms that the user is in."""
-        return self.found.in_rooms
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -46,7 +43,7 @@ class Heard:
     """
 
     token: SyncToken
-    rooms: frozenset[str]
+    keys: frozenset[str]
     selection: Selection
     sections: Mapping[str, bytes]
     counts: dict[str, RoomCounts]

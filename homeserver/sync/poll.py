@@ -15,7 +15,7 @@ from homeserver.storage.transactions import Transaction
 from homeserver.sync import changes
 from homeserver.sync.answer import Beside
 from homeserver.sync.beside import Sources
-from homeserver.sync.caught_up import CaughtUp
+from homeserver.sync.caught_up import CaughtUp, concerns
 from homeserver.sync.heard import Heard, Read
 from homeserver.sync.selection import Selection
 from homeserver.sync.telling import Changes, Question
@@ -41,26 +41,29 @@ class Poll:
             await self.database.reach(since.seen, BEHIND)
         if since is not None and since.inbox and viewer.device_id is not None:
             self.sources.acknowledged.note(viewer.user_id, viewer.device_id, since.inbox)
-        rooms = self.caught_up.rooms(viewer, since)
-        if rooms is None:
-            rooms = frozenset(await self.database.read(members.joined_rooms, viewer.user_id))
+        keys = self.caught_up.keys(viewer)
+        if keys is None:
+            keys = concerns(viewer, await self.database.read(members.joined_rooms, viewer.user_id))
         deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
-        while True:
-            keys = {viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms}
-            with self.database.wakeups.watch(keys) as watch:
-                question = Question(replace(viewer, now=self.clock.now()), since.seen if since else None, selection)
-                told = await self._look(question, since)
-                left = (deadline - self.clock.now()) / 1000
+        with self.database.wakeups.lasting((viewer.user_id, viewer.device_id), keys) as watch:
+            # Nothing was fired since the last look, whose token this is: there is nothing to look for.
+            look = since is None or selection.full_state or timeout <= 0 or watch.fired or watch.seen != since
+            while look or await watch.wait((deadline - self.clock.now()) / 1000):
+                watch.fired = False
+                told = await self._look(viewer, since, selection)
                 # An initial sync, and one with the whole state, never wait.
-                if since is None or selection.full_state or left <= 0 or told.news:
+                if since is None or selection.full_state or told.news or self.clock.now() >= deadline:
+                    watch.seen = told.token
                     return told.encode()
-                # What was looked at and found empty need not be looked at again.
-                since = told.token
-                if not await watch.wait(left):
-                    return told.encode()
-                rooms = told.rooms
+                # What was looked at and found empty need not be looked at again, but in rooms that nobody watched yet.
+                watch.seen = since = told.token
+                look = watch.change(told.keys)
+            return (await self._look(viewer, since, selection)).encode()
 
-    async def _look(self, question: Question, since: SyncToken | None) -> Read | Heard:
+    async def _look(self, viewer: Viewer, since: SyncToken | None, selection: Selection) -> Read | Heard:
+        question = Question(
+            Viewer(viewer.user_id, viewer.device_id, self.clock.now()), since.seen if since is not None else None, selection
+        )
         heard = self.caught_up.answer(question, since)
         if heard is None:
             return await self._read(question, since)
@@ -74,7 +77,8 @@ class Poll:
     async def _read(self, question: Question, since: SyncToken | None) -> Read:
         live = self.sources.live()
         found, beside, inbox, unheard = await self.database.read(self._everything, question, since)
-        read = Read(found, beside, SyncToken(found.upto, live.typing, live.presence, inbox), question.selection)
+        token = SyncToken(found.upto, live.typing, live.presence, inbox)
+        read = Read(found, beside, token, question.selection, concerns(question.viewer, found.in_rooms))
         self.caught_up.remember(question.viewer, since, read, unheard)
         return read
 

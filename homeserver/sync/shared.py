@@ -86,7 +86,7 @@ class Shared:
         timeline = [presenting.told(viewer, one.stored, one.replaced) for one in room.said if selection.timeline(one.stored.event)]
         state = {one.stored.key: one for one in room.said if one.stored.event.state_key is not None}
         wanted = [one for one in state.values() if selection.state_after and selection.state(one.stored.event)]
-        after = [presenting.told(viewer, one.stored, one.replaced, membership=None) for one in wanted]
+        after = [presenting.told_as_state(one.stored, one.replaced) for one in wanted]
         before = places.text((order[0], order[1] - 1), now)
         return RoomChanges(room_id, timeline, False, before, after, selection.state_after, None, (), False)
 
