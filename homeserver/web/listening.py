@@ -9,6 +9,7 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
@@ -80,6 +81,31 @@ class Certificate:
         return context
 
 
+class Prompt(Server):
+    """A connection that sends at once what the socket takes, where Twisted's asks for leave and sends in the next turn of the loop."""
+
+    _waits = False
+
+    def startWriting(self) -> None:
+        """There is something left to send."""
+        self._waits = True
+        super().startWriting()  # type: ignore[no-untyped-call]
+
+    def stopWriting(self) -> None:
+        """Everything is sent."""
+        self._waits = False
+        super().stopWriting()  # type: ignore[no-untyped-call]
+
+    def write(self, data: bytes) -> None:
+        """Send; what the socket does not take now follows when it does."""
+        if self.connected and not self._waits and not self.disconnecting:
+            sent = self.writeSomeData(data)
+            if isinstance(sent, int) and sent > 0:  # else the connection is lost, which Twisted finds out by itself
+                data = data[sent:]
+        if data:
+            super().write(data)  # type: ignore[no-untyped-call]
+
+
 @dataclass
 class Doors:
     """The open ports of a server."""
@@ -93,6 +119,7 @@ class Doors:
         """Listen, and return the URL; raises `CannotListenError`."""
         site, factory = self._served(listener, router)
         port = self.reactor.listenTCP(listener.port, factory, backlog=BACKLOG, interface=listener.host)
+        port.transport = Prompt
         self._open.append((port, site))
         return _url(listener, port)
 
@@ -101,6 +128,7 @@ class Doors:
         site, factory = self._served(listener, router)
         family = AF_INET6 if ":" in listener.host else AF_INET
         port = self.reactor.adoptStreamPort(opened, family, factory)
+        port.transport = Prompt
         self._open.append((port, site))
         return _url(listener, port)
 

@@ -152,6 +152,63 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     assert 0 < first < second
 
 
+def test_many_pipelined_requests() -> None:
+    assert World().ask(request("POST", "/echo", b"x") * 5000).count(b"HTTP/1.1 200 OK") == 5000
+
+
+def test_requests_that_come_ahead_wait_at_the_client() -> None:
+    world = World()
+    channel, wire = world.connect()
+    channel.dataReceived(request("GET", "/slow") + request("POST", "/echo", b"x") * 2000)
+    assert wire.producerState == "producing"
+    channel.dataReceived(request("POST", "/echo", b"x"))
+    assert wire.producerState == "paused" and wire.value() == b""
+    world.reactor.advance(10)
+    assert wire.producerState == "producing" and wire.value().count(b"200 OK") == 2002
+
+
+def test_nothing_is_read_behind_what_is_no_request() -> None:
+    for bad in (b"nonsense\r\n\r\n", request("POST", "/echo", b"", "Transfer-Encoding: chunked") + b"zz\r\n"):
+        answer = World().ask(bad + request("GET", "/ip"))
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1") == 1
+
+
+def test_an_upload_in_bad_chunks_ends() -> None:
+    world = World()
+    channel, wire = world.connect()
+    world.pages.gate = Deferred()
+    channel.dataReceived(request("PUT", "/upload", b"", "Transfer-Encoding: chunked") + b"1\r\na\r\nzz\r\n")
+    assert wire.value().startswith(b"HTTP/1.1 400 ") and wire.disconnecting and not world.site.active
+    world.pages.gate.callback(None)
+    assert wire.value().count(b"HTTP/1.1") == 1
+
+
+def test_a_request_costs_no_timer() -> None:
+    world = World()
+    channel, _ = world.connect()
+    made: list[Any] = []
+    plain = world.reactor.callLater
+    world.reactor.callLater = lambda *args: made.append(args) or plain(*args)  # type: ignore[method-assign, assignment, func-returns-value]
+    for _ in range(100):
+        channel.dataReceived(request("POST", "/echo", b"x"))
+    assert not made
+
+
+def test_a_client_that_does_not_read_the_last_answer_is_cut_off() -> None:
+    world = World()
+    channel, wire = world.connect()
+    channel.pauseProducing()
+    channel.dataReceived(request("POST", "/echo", b"x", "Connection: close"))
+    assert not wire.disconnecting
+    world.reactor.advance(121)
+    assert wire.aborted
+    channel, wire = world.connect()
+    channel.pauseProducing()
+    channel.dataReceived(request("POST", "/echo", b"x", "Connection: close"))
+    channel.resumeProducing()
+    assert wire.disconnecting and not wire.aborted
+
+
 def test_a_body_over_the_limit_is_refused_before_it_comes() -> None:
     world = World()
     channel, wire = world.connect()
