@@ -349,6 +349,5 @@ def remember_sent(txn: Transaction, user_id: str, device_id: str, txn_id: str, s
     """Remember which transaction made an event.  spec: client-server-api#transaction-identifiers"""
     txn.insert(
         "sent",
-        user_id=user_id, device_id=device_id, txn_id=txn_id, room_id=stored.event.room_id,
-        event_id=stored.event.event_id, num=stored.num, ts=now,
+        num=stored.num, user_id=user_id, device_id=device_id, txn_id=txn_id, room_id=stored.event.room_id, ts=now,
     )  # fmt: skip

@@ -18,7 +18,7 @@ SCHEDULED, ACTIVE, COMPLETE, FAILED = "scheduled", "active", "complete", "failed
 OF_ROOM = (
     *("gaps", "redactions", "current_state", "state_changes", "room_servers", "remote_invitations", "receipts", "aliases"),
     *("published_rooms", "relations", "member_words", "notable_threads", "thread_events", "read_marks", "room_highlights", "inbox"),
-    *("delayed_events", "room_openness", "pending_members", "members", "key_requests", "key_approvals"),
+    *("delayed_events", "room_openness", "pending_members", "members", "key_requests", "key_approvals", "join_links", "link_requests"),
 )
 # The same of tables that are found by their user first.
 OF_USERS = ("membership_changes", "highlights", "account_data")
@@ -139,6 +139,8 @@ def purge_before(txn: Transaction, room_id: str, place: Order, keep_sender: str 
         )
     ]  # fmt: skip
     found = events.by_number(txn, nums)
+    for num in nums:
+        search.remove(txn, num)
     txn.many(
         "UPDATE events SET status = 0, major = NULL, minor = NULL, position = NULL, body = :body, envelope = :envelope WHERE num = :num",
         [
@@ -146,8 +148,6 @@ def purge_before(txn: Transaction, room_id: str, place: Order, keep_sender: str 
             for num, bare in ((num, redaction.redacted(stored.event)) for num, stored in found.items())
         ],
     )
-    for num in nums:
-        search.remove(txn, num)
     if nums:
         for table in ("relations", "thread_events", "highlights", "room_highlights", "sent"):
             txn.run(f"DELETE FROM {table} WHERE num IN :nums", nums=nums)

@@ -79,8 +79,9 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
 def lock_to_send(txn: Transaction, room_id: str, user_id: str, device_id: str, txn_id: str) -> tuple[Room | None, str | None]:
     """The room, locked, and the event that this transaction of this device made in it already, if it did."""
     row = txn.lock(
-        "SELECT (SELECT event_id FROM sent WHERE sent.user_id = :user AND sent.device_id = :device AND sent.room_id = rooms.room_id"
-        " AND sent.txn_id = :txn), version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        "SELECT (SELECT event_id FROM sent JOIN events ON events.num = sent.num WHERE sent.user_id = :user"
+        " AND sent.device_id = :device AND sent.room_id = rooms.room_id AND sent.txn_id = :txn),"
+        " version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id, user=user_id, device=device_id, txn=txn_id,
     )  # fmt: skip

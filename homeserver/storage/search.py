@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from homeserver.events import topics
 from homeserver.events.event import Event
+from homeserver.storage import events
 from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
 
@@ -58,19 +59,29 @@ def words_of(text: str) -> list[str]:
 
 def add(txn: Transaction, stored: Stored) -> None:
     """Note the words of a shown event."""
-    text = text_of(stored.event)
-    words = words_of(text) if text is not None else None
-    if words:
-        key = "rowid" if txn.engine == "sqlite" else "num"
-        txn.insert("search_texts", **{key: stored.num, "text": " ".join(words)})
+    words = _words_of(stored.event)
+    if words and txn.engine == "sqlite":
+        txn.insert("search_texts", rowid=stored.num, text=words)
+    elif words:
+        txn.later("INSERT INTO search_texts (num, words) VALUES (:num, to_tsvector('simple', :text))", num=stored.num, text=words)
 
 
 def remove(txn: Transaction, num: int) -> None:
-    """The event was redacted: it says nothing any more."""
-    if txn.engine == "sqlite":
-        txn.later("DELETE FROM search_texts WHERE rowid = :num", num=num)
-    else:
+    """The event is about to be redacted or deleted: take its words out while it still has them."""
+    if txn.engine == "postgres":
         txn.later("DELETE FROM search_texts WHERE num = :num", num=num)
+        return
+    # The index has no text of its own: it must be told what it was given, and what it was not given, it must not be told to forget.
+    if txn.value("SELECT 1 FROM search_texts WHERE rowid = :num", num=num) is None:
+        return
+    stored = events.by_number(txn, [num]).get(num)
+    words = "" if stored is None else _words_of(stored.event)
+    txn.later("INSERT INTO search_texts (search_texts, rowid, text) VALUES ('delete', :num, :text)", num=num, text=words)
+
+
+def _words_of(event: Event) -> str:
+    text = text_of(event)
+    return "" if text is None else " ".join(words_of(text))
 
 
 def find(txn: Transaction, question: Question, skip: int, limit: int) -> list[tuple[int, float]]:

@@ -58,7 +58,7 @@ def check(rows: Rows) -> int:
 
 
 def _nothing_dangles(rows: Rows) -> None:
-    assert not rows("SELECT event_id FROM sent WHERE num NOT IN (SELECT num FROM events)")
+    assert not rows("SELECT num FROM sent WHERE num NOT IN (SELECT num FROM events)")
     for table in ("events", "current_state", "members", "sent", "room_servers"):
         assert not rows(f"SELECT room_id FROM {table} WHERE room_id NOT IN (SELECT room_id FROM rooms)"), table
 
