@@ -139,6 +139,7 @@ DEFAULT_RATES = {
     "key_query": Rate(10, 100),
     "lookup": Rate(5, 50),
     "federation": Rate(50, 500),
+    "transactions": Rate(50, 500),
 }
 
 

@@ -138,16 +138,20 @@ async def in_turns(items: Sequence[T], size: int, clock: Clock) -> AsyncIterator
         yield items[at : at + size]
 
 
-class Turns:
-    """At most `limit` at once for one key, the others wait in order."""
+class TooMany(Exception):
+    """As many as may wait for their turn wait already."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+
+class Turns:
+    """At most `limit` at once for one key, the others wait in order: `most` of them, where that is said."""
+
+    def __init__(self, limit: int, most: int | None = None) -> None:
+        self._limit, self._most = limit, most
         self._busy: dict[Hashable, int] = {}
         self._waiting: dict[Hashable, deque[Deferred[None]]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of `work()`, begun when it is its turn."""
+        """The result of `work()`, begun when it is its turn; raises `TooMany`."""
         await self._enter(key)
         try:
             return await work()
@@ -159,6 +163,8 @@ class Turns:
             self._busy[key] = self._busy.get(key, 0) + 1
             return
         queue = self._waiting.setdefault(key, deque())
+        if self._most is not None and len(queue) >= self._most:
+            raise TooMany()
         turn: Deferred[None] = Deferred(queue.remove)
         queue.append(turn)
         await turn

@@ -13,14 +13,14 @@ import msgspec
 import orjson
 
 from homeserver.clock import Clock
-from homeserver.errors import BadJSON, Refused
+from homeserver.errors import BadJSON, LimitExceeded, Refused
 from homeserver.events import arrival, signing
 from homeserver.events.arrival import Received
 from homeserver.events.errors import Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.events.versions import RoomVersion
-from homeserver.federation.deferring import Shared, Turns, in_turns, start
+from homeserver.federation.deferring import Shared, TooMany, Turns, in_turns, start
 from homeserver.federation.entering import Entering
 from homeserver.federation.gaps import Gaps, Unfillable
 from homeserver.rooms import acl
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 MOST_PDUS, MOST_EDUS = 50, 100
 AT_ONCE = 40  # rooms and senders worked for side by side
 BATCH = 50  # events verified, and where possible written, together
+PER_ORIGIN, QUEUED = 2, 8  # transactions of one server: worked for side by side, and waiting behind them
+TOGETHER = 20  # transactions of all servers that are worked for side by side
+AGAIN_MS = 1000
 AT_A_TIME = 8  # events read in one turn of the reactor
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
 GIVE_UP_MS = 24 * 3600 * 1000
@@ -87,14 +90,24 @@ class Inbox:
         self._working: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
         self._turns = Turns(AT_ONCE)
+        self._of_origin, self._of_all = Turns(PER_ORIGIN, QUEUED), Turns(TOGETHER)
         self._pauses: dict[tuple[str, str], float] = {}
         self._stopped = False
 
     # --- the transaction ---------------------------------------------------------------------------------
 
     async def receive(self, origin: ServerName, txn_id: str, body: bytes) -> bytes:
-        """The answer to a transaction, given when all in it is kept; the same for the same transaction.  Raises `Refused`."""
-        return await self._shared.do((origin, txn_id), lambda: self._receive(origin, txn_id, body))
+        """The answer to a transaction, given when all in it is kept; the same for the same transaction.  Raises `Refused`.
+
+        A server that sends many at once waits behind itself, and is refused what would wait for long.
+        """
+        return await self._shared.do((origin, txn_id), lambda: self._in_turn(origin, txn_id, body))
+
+    async def _in_turn(self, origin: ServerName, txn_id: str, body: bytes) -> bytes:
+        try:
+            return await self._of_origin.run(origin, lambda: self._of_all.run("", lambda: self._receive(origin, txn_id, body)))
+        except TooMany:
+            raise LimitExceeded(AGAIN_MS) from None
 
     async def _receive(self, origin: ServerName, txn_id: str, body: bytes) -> bytes:
         content = _body(body)

@@ -97,7 +97,12 @@ class Endpoint:
 
 def plan(method: Callable[..., Awaitable[Any]], route: Route) -> Endpoint:
     """The endpoint for the bound `method` on `route`; raises `BadEndpoint` when the signature and the path do not fit."""
-    return replace(_unbound_plan(method.__func__, route), call=method)  # type: ignore[attr-defined]
+    found = _unbound_plan(method.__func__, route)  # type: ignore[attr-defined]
+    named = route.options.max_body_of
+    if named is not None:
+        size = int(getattr(method.__self__, named))  # type: ignore[attr-defined]
+        route = replace(route, options=replace(route.options, max_body=size))
+    return replace(found, call=method, route=route)
 
 
 @cache  # of what cannot change: the code

@@ -25,12 +25,14 @@ DEFAULT_MAX_BODY = 64 * 1024
 class Options:
     """What a route asks for beyond its path.
 
-    `limit`: name of the rate limit.  `max_body`: bytes of a request body.  `guests`, `locked`, `suspended`: whether such callers
-    may use it.  `admin`: administrators only.
+    `limit`: name of the rate limit.  `max_body`: bytes of a request body; `max_body_of`: the field of the endpoint's object that
+    says it, where the operator chooses.  `guests`, `locked`, `suspended`: whether such callers may use it.  `admin`:
+    administrators only.
     """
 
     limit: str | None = None
     max_body: int = DEFAULT_MAX_BODY
+    max_body_of: str | None = None
     guests: bool = False
     locked: bool = False
     suspended: bool = True

@@ -5,8 +5,12 @@ from typing import Any
 
 import orjson
 import pytest
+from twisted.internet.defer import Deferred
 
+from homeserver.errors import LimitExceeded
 from homeserver.events import canonical
+from homeserver.events.identifiers import ServerName
+from homeserver.federation.deferring import start
 from homeserver.federation.failures import Answered
 from homeserver.storage import events
 from homeserver.web.types import Request, Response
@@ -372,3 +376,30 @@ async def test_of_several_processes_one_sends(network: Network) -> None:
     await b.server.arrivals.inbox.idle()
     assert await heard(bob, room) == ["once", "by the other"]
     await second.server.federation.outbox.stop()
+
+
+@story
+async def test_who_sends_much_at_once_waits_behind_himself_and_nobody_else_does(network: Network) -> None:
+    a, b, c = network.server("a"), network.server("b"), network.server("c")
+    inbox, held = b.server.arrivals.inbox, Deferred[None]()
+    content = canonical.encode({"pdus": [], "edus": [{"edu_type": "held", "content": {}}]})
+
+    async def hold(origin: ServerName, content: Any) -> None:
+        if origin == "a":
+            await held
+
+    inbox._edus = {"held": hold}
+    under_way = [start(inbox.receive(a.name, f"{number}", content)) for number in range(10)]
+    with pytest.raises(LimitExceeded):
+        await inbox.receive(a.name, "one more", content)
+    assert await inbox.receive(c.name, "of somebody else", content) == b'{"pdus":{}}'
+    held.callback(None)
+    assert [await each for each in under_way] == [b'{"pdus":{}}'] * 10
+    assert await inbox.receive(a.name, "one more", content) == b'{"pdus":{}}'
+
+
+@story
+async def test_a_transaction_larger_than_the_operator_allows_is_refused_by_its_length(network: Network) -> None:
+    b = network.server("b")
+    endpoint, _ = b.server.router.find("PUT", "/_matrix/federation/v1/send/1")
+    assert endpoint.route.options.max_body == b.server.settings.federation.max_transaction
