@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homeserver.events import event as events
 from homeserver.events import signing
+from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName
 from homeserver.events.signing import Key, encode_base64
 from homeserver.events.versions import RoomVersion
@@ -44,6 +46,13 @@ class Identity:
     def is_mine(self, identifier: str) -> bool:
         """Whether a user id, alias or other `...:domain` belongs to this server."""
         return identifier.partition(":")[2] == self.name
+
+    def event(self, version: RoomVersion, data: dict[str, Any]) -> Event:
+        """The event of a PDU of ours, whose hash is in it, signed: read as strictly as one from outside."""
+        message = signing.signed_bytes(version, data)
+        # The id is the hash of what is signed.
+        event_id = events.id_of(message, version) if version.hashed_ids else None
+        return events.read(version, signing.with_signature(data, self.name, self.key, message), event_id=event_id)
 
     def sign_event(self, version: RoomVersion, data: dict[str, Any]) -> dict[str, Any]:
         """The PDU `data`, whose hash is in it, with the signature of this server."""

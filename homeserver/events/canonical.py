@@ -86,7 +86,7 @@ def _is_plain(value: Any, strict: bool, room: int) -> bool:
     for part in parts:
         kind = type(part)
         # Most parts are strings and small numbers: not worth a call.
-        if kind is str or (kind is int and -MAX_INTEGER <= part <= MAX_INTEGER):
+        if kind is str or (kind is int and -MAX_INTEGER <= part <= MAX_INTEGER) or isinstance(part, str):
             continue
         if not _is_plain(part, strict, room - 1):
             plain = False

@@ -105,7 +105,7 @@ def signed_bytes(version: RoomVersion, data: Mapping[str, Any]) -> bytes:
 
 def sign(version: RoomVersion, data: Mapping[str, Any], server: str, key: Key) -> dict[str, Any]:
     """A copy of the PDU with our signature added.  The hash must be in it already."""
-    return _with_signature(data, server, key, signed_bytes(version, data))
+    return with_signature(data, server, key, signed_bytes(version, data))
 
 
 def verify(version: RoomVersion, data: Mapping[str, Any], server: str, key_id: str, verify_key: bytes) -> None:
@@ -133,7 +133,7 @@ def required_signers(event: Event) -> set[ServerName]:
 
 def sign_json(value: Mapping[str, Any], server: str, key: Key) -> dict[str, Any]:
     """A copy of a plain object with our signature added."""
-    return _with_signature(value, server, key, plain_bytes(value))
+    return with_signature(value, server, key, plain_bytes(value))
 
 
 def verify_json(value: Mapping[str, Any], server: str, key_id: str, verify_key: bytes) -> None:
@@ -171,7 +171,8 @@ def check_signature(message: bytes, signature: str, verify_key: bytes) -> None:
         raise BadSignature("The signature does not fit") from None
 
 
-def _with_signature(value: Mapping[str, Any], server: str, key: Key, message: bytes) -> dict[str, Any]:
+def with_signature(value: Mapping[str, Any], server: str, key: Key, message: bytes) -> dict[str, Any]:
+    """A copy of an object with our signature of `message` added, which must be what signatures of it cover."""
     signatures = value.get("signatures") or {}
     ours = {**signatures.get(server, {}), key.id: key.sign(message)}
     return {**value, "signatures": {**signatures, str(server): ours}}

@@ -148,7 +148,7 @@ class Timeline:
 
     def _complete(self, txn: Transaction, room: Room, draft: Draft, now: int) -> Event:
         data, view = self._fill(txn, room, draft, now)
-        event = events_core.read(room.version, self.identity.sign_event(room.version, data))
+        event = self.identity.event(room.version, data)
         rules.check(event, view)
         return event
 
@@ -188,7 +188,7 @@ class Timeline:
 
     def _first(self, version: RoomVersion, draft: Draft, room_id: RoomID | None, now: int) -> Event:
         data = drafts.complete(version, draft, room_id, [], [], 1, now)
-        event = events_core.read(version, self.identity.sign_event(version, data))
+        event = self.identity.event(version, data)
         rules.check(event, {})
         return event
 

@@ -89,11 +89,18 @@ def with_lists(statement: Statement, parameters: Mapping[str, Any]) -> tuple[str
 
     Sizes are rounded up to powers of two by repeating a value, so that few texts have to be prepared.
     """
-    statement = without_empty_rows(statement, SQLITE, parameters)
+    if statement.rows:
+        statement = without_empty_rows(statement, SQLITE, parameters)
     values = dict(parameters)
-    texts = {name: _plain_list(name, values) for name in statement.plain}
-    texts |= {name: _row_list(name, values) for name in statement.rows}
-    return re.sub(r"\bIN\s+:(\w+)", lambda found: f"IN {texts.get(found[1], ':' + found[1])}", statement.text, flags=re.IGNORECASE), values
+    texts = [(name, _plain_list(name, values)) for name in statement.plain]
+    texts += [(name, _row_list(name, values)) for name in statement.rows]
+    return _with_texts(statement.text, tuple(texts)), values
+
+
+@lru_cache(maxsize=512)
+def _with_texts(text: str, texts: tuple[tuple[str, str], ...]) -> str:
+    lists = dict(texts)
+    return re.sub(r"\bIN\s+:(\w+)", lambda found: f"IN {lists.get(found[1], ':' + found[1])}", text, flags=re.IGNORECASE)
 
 
 def _plain_list(name: str, values: dict[str, Any]) -> str:
@@ -109,7 +116,15 @@ def _plain_list(name: str, values: dict[str, Any]) -> str:
     if len(items) > 256:
         values[name] = json.dumps([item.hex() for item in items])
         return f"(SELECT unhex(value) FROM json_each(:{name}))"
-    return f"({', '.join(_spread(name, items, values))})"
+    names, text = _spread_names(name, 1 << (len(items) - 1).bit_length())
+    values.update(zip(names, items + [items[-1]] * (len(names) - len(items)), strict=True))
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _spread_names(name: str, count: int) -> tuple[list[str], str]:
+    names = [f"{name}_{index}" for index in range(count)]
+    return names, f"({', '.join(f':{each}' for each in names)})"
 
 
 def _row_list(name: str, values: dict[str, Any]) -> str:
@@ -119,13 +134,13 @@ def _row_list(name: str, values: dict[str, Any]) -> str:
         values[name] = json.dumps(rows)
         columns = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(width))
         return f"(SELECT {columns} FROM json_each(:{name}))"
-    marks = list(_spread(name, [item for row in _padded(rows) for item in row], values, pad=False))
+    marks = list(_spread(name, [item for row in _padded(rows) for item in row], values))
     # A bare VALUES would be a compound select, for which SQLite uses no index.
     return f"(SELECT * FROM (VALUES {', '.join('(' + ', '.join(marks[at : at + width]) + ')' for at in range(0, len(marks), width))}))"
 
 
-def _spread(name: str, items: list[Any], values: dict[str, Any], *, pad: bool = True) -> Iterator[str]:
-    for index, item in enumerate(_padded(items) if pad else items):
+def _spread(name: str, items: list[Any], values: dict[str, Any]) -> Iterator[str]:
+    for index, item in enumerate(items):
         values[f"{name}_{index}"] = item
         yield f":{name}_{index}"
 
