@@ -4,7 +4,7 @@ Knows no network and no keys.  What we sign is built here from our own fields; o
 its to say survives: where in the graph the event goes, and who vouches for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.events.versions import RoomVersion
 
 MEMBER = "m.room.member"
+STEP = 200  # events of an answer checked at once
 _VOUCHER = "join_authorised_via_users_server"
 
 
@@ -62,7 +63,17 @@ class Entrance:
 
 
 def verify_answer(version: RoomVersion, join: Event, state: Sequence[Event], auth: Sequence[Event]) -> Entrance:
-    """What we accept of the answer to a join.  Raises `Denied` when it is no room we could be in.
+    """What we accept of the answer to a join, at once; see `checking`."""
+    steps = checking(version, join, state, auth)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def checking(version: RoomVersion, join: Event, state: Sequence[Event], auth: Sequence[Event]) -> Generator[None, None, Entrance]:
+    """What we accept of the answer to a join, in steps of some milliseconds.  Raises `Denied` when it is no room we could be in.
 
     Hashes and signatures were checked before; an event that failed there is simply not given.
     """
@@ -72,7 +83,7 @@ def verify_answer(version: RoomVersion, join: Event, state: Sequence[Event], aut
         raise Denied("The answer holds events of another room")
     if len({other.key for other in state}) != len(state) or any(not other.is_state for other in state):
         raise Denied("The state in the answer is not a state: a key is missing or there twice")
-    order, refused, unchecked = _check_all(create, given)
+    order, refused, unchecked = yield from _check_all(create, given)
     accepted = {other.event_id for other in order}
     believed = rules.by_key([other for other in state if other.event_id in accepted])
     if rules.CREATE not in believed:
@@ -122,12 +133,14 @@ def _create_of(version: RoomVersion, room_id: RoomID, state: Sequence[Event]) ->
 
 def _check_all(
     create: Event, given: Mapping[EventID, Event]
-) -> tuple[list[Event], dict[EventID, str], dict[EventID, set[EventID]]]:
+) -> Generator[None, None, tuple[list[Event], dict[EventID, str], dict[EventID, set[EventID]]]]:
     """(what passes, in order; what fails and why; what cannot be judged and for lack of what)."""
     passed: dict[EventID, Event] = {}
     refused: dict[EventID, str] = {}
     unchecked: dict[EventID, set[EventID]] = {}
-    for one in _auth_first(given):
+    for number, one in enumerate(_auth_first(given)):
+        if number % STEP == STEP - 1:
+            yield
         missing = {auth_id for auth_id in one.auth_events if auth_id not in passed and auth_id not in refused}
         if missing:
             unchecked[one.event_id] = missing

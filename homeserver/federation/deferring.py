@@ -2,7 +2,7 @@
 Knows no network."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.base import DelayedCall
@@ -136,6 +136,16 @@ async def in_turns(items: Sequence[T], size: int, clock: Clock) -> AsyncIterator
         if at:
             await clock.sleep(0)
         yield items[at : at + size]
+
+
+async def in_steps(steps: Generator[None, None, T], clock: Clock) -> T:
+    """What `steps` return, the reactor being let run between two of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        await clock.sleep(0)
 
 
 class TooMany(Exception):
