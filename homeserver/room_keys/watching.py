@@ -25,7 +25,7 @@ class Watching:
         user = UserID(event.state_key)
         if event.membership != "join":
             self.requests.withdraw(txn, key_requests.of_user(txn, user, room.room_id))
-        elif user.domain == self.requests.name and rooms.joined_of(txn, room.room_id, user.domain) == 1:
+        elif room.servers is not None and user.domain == self.requests.name and rooms.joined_of(txn, room.room_id, user.domain) == 1:
             self.requests.came(txn, room.room_id)
 
     def devices_changed(self, txn: Transaction, user_id: UserID, device_ids: Sequence[str], change: str) -> None:

@@ -3,7 +3,7 @@
 Knows no rule: whoever calls has decided.  Everything here runs inside the writer's transaction.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from homeserver.events import notable, redaction, rules, signing, state_map
@@ -48,6 +48,33 @@ class Entrance:
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored)."""
+        room, stored = self._place(txn, room, decision)
+        if stored.position is None:
+            return room, stored
+        assert stored.state_after is not None
+        room = self.advance(txn, room, decision.current(stored.state_after), stored.position, hints={stored.num: stored})
+        room, stored = self.redactions(txn, room, stored, decision.awaited)
+        self._tell(txn, room, stored, decision.destinations)
+        return room, stored
+
+    def found(self, txn: Transaction, room: Room, first: Iterable[Callable[[Room], Decision]]) -> Room:
+        """Write a new room of its first events: each as decided in the room with those before it, the state in the end once for all."""
+        entered: list[tuple[Room, Stored, bytes | None]] = []
+        for decide in first:
+            decision = decide(room)
+            room, stored = self._place(txn, room, decision)
+            assert stored.state_after is not None
+            room = replace(room, state_root=stored.state_after)
+            entered.append((room, stored, decision.destinations))
+        hints = {stored.num: stored for _, stored, _ in entered}
+        room = self.advance(txn, replace(room, state_root=state_map.EMPTY), room.state_root, room.position, hints=hints)
+        rooms.insert(txn, room)
+        for then, stored, destinations in entered:
+            self._tell(txn, replace(then, joined_members=room.joined_members, departed=room.departed), stored, destinations)
+        return room
+
+    def _place(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
+        """Write an event; the room with it, but for its state."""
         event = decision.event
         num = txn.number() if decision.known is None else decision.known
         after = decision.before
@@ -79,21 +106,31 @@ class Entrance:
         heads = list(decision.heads)
         if head is not None:
             heads[head] = replace(heads[head], num=num)
-        room = replace(
-            room, seq=room.seq + 1, heads=tuple(heads), last_order=room.last_order + 1, notable=room.notable + (1 if counts else 0)
-        )
-        assert stored.position is not None
         stamp = self.stamps.next()
-        room = replace(room, active=stamp, bumped=stamp if bumps(event.type) or not room.bumped else room.bumped, position=stored.position)
-        room = self.advance(txn, room, decision.current(after), stored.position, hints={num: stored})
-        room, stored = self.redactions(txn, room, stored, decision.awaited)
+        bumped = stamp if bumps(event.type) or not room.bumped else room.bumped
+        assert stored.position is not None
+        return (
+            replace(
+                room,
+                seq=room.seq + 1,
+                heads=tuple(heads),
+                last_order=room.last_order + 1,
+                notable=room.notable + (1 if counts else 0),
+                active=stamp,
+                bumped=bumped,
+                position=stored.position,
+            ),
+            stored,
+        )
+
+    def _tell(self, txn: Transaction, room: Room, stored: Stored, destinations: bytes | None) -> None:
+        """Write what follows from a shown event, and wake who waits for it."""
         relations.add(txn, stored)
         search.add(txn, stored)
         txn.wake(room.room_id)
-        self._send(txn, stored, decision.destinations)
+        self._send(txn, stored, destinations)
         for observer in self.observers:
             observer(txn, room, stored)
-        return room, stored
 
     def _send(self, txn: Transaction, stored: Stored, destinations: bytes | None) -> None:
         """Have an event that goes to other servers sent once it is committed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from homeserver.clock import Clock
@@ -135,8 +136,11 @@ class Timeline:
 
     def append(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[Room, Stored]:
         """Complete, sign, check and write an event at the end of a locked room; the caller stores the room."""
+        return self.entrance.enter(txn, room, self._decide(txn, room, draft, now))
+
+    def _decide(self, txn: Transaction, room: Room, draft: Draft, now: int) -> Decision:
         event = self._complete(txn, room, draft, now)
-        decision = Decision(
+        return Decision(
             event,
             Status.ACCEPTED,
             room.state_root,
@@ -144,7 +148,6 @@ class Timeline:
             lambda after: after,
             destinations(txn, self.identity.name, room, event),
         )
-        return self.entrance.enter(txn, room, decision)
 
     def _complete(self, txn: Transaction, room: Room, draft: Draft, now: int) -> Event:
         data, view = self._fill(txn, room, draft, now)
@@ -175,14 +178,12 @@ class Timeline:
     ) -> RoomID:
         """`create` as part of an act."""
         event = self._first(version, batch[0], room_id, now)
-        while not rooms.add(txn, room := empty_room(event)):
+        while rooms.known(txn, [event.room_id]):
             # The id is the event's hash, and its creator made the same room in the same millisecond: this one is the next one's.
             event = self._first(version, replace(batch[0], ts=event.origin_server_ts + 1), room_id, now)
-        decision = Decision(event, Status.ACCEPTED, state_map.EMPTY, (head_of(event),), lambda after: after, None)
-        room, _ = self.entrance.enter(txn, room, decision)
-        for draft in batch[1:]:
-            room, _ = self.append(txn, room, draft, now)
-        rooms.store(txn, room)
+        create = Decision(event, Status.ACCEPTED, state_map.EMPTY, (head_of(event),), lambda after: after, None)
+        others = [partial(self._decide, txn, draft=draft, now=now) for draft in batch[1:]]
+        room = self.entrance.found(txn, empty_room(event), [lambda room: create, *others])
         also(txn, room.room_id)
         return room.room_id
 

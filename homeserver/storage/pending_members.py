@@ -41,7 +41,7 @@ def put(txn: Transaction, new: Pending) -> None:
 
 def drop(txn: Transaction, room_id: str, user_id: str) -> None:
     """It was answered, or taken back."""
-    txn.run("DELETE FROM pending_members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+    txn.later("DELETE FROM pending_members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
 
 
 def had_knocked(txn: Transaction, room_id: str, user_id: str) -> bool:

@@ -131,17 +131,22 @@ def _columns(room: Room) -> dict[str, object]:
     }
 
 
+ADD = (
+    "INSERT INTO rooms (room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+    " joined_members, invited_members, departed, partial, active, bumped, position)"
+    " VALUES (:room, :version, :creator, :seq, :heads, :root, :last, :notable, :removals, :servers,"
+    " :joined, :invited, :departed, :partial, :active, :bumped, :position)"
+)
+
+
+def insert(txn: Transaction, room: Room) -> None:
+    """Write the row of a room that is not known here."""
+    txn.later(ADD, version=room.version.id, creator=room.creator, **_columns(room))
+
+
 def add(txn: Transaction, room: Room) -> bool:
     """Write the row of a room that is new here; False where it is not."""
-    done = txn.run(
-        "INSERT INTO rooms (room_id, version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
-        " joined_members, invited_members, departed, partial, active, bumped, position)"
-        " VALUES (:room, :version, :creator, :seq, :heads, :root, :last, :notable, :removals, :servers,"
-        " :joined, :invited, :departed, :partial, :active, :bumped, :position) ON CONFLICT DO NOTHING",
-        version=room.version.id,
-        creator=room.creator,
-        **_columns(room),
-    )
+    done = txn.run(f"{ADD} ON CONFLICT DO NOTHING", version=room.version.id, creator=room.creator, **_columns(room))
     return done > 0
 
 
