@@ -3,7 +3,7 @@
 Says nothing about who may see them: `visibility` has decided that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,8 @@ def present(
     spec: client-server-api#room-event-format, MSC4115 for `membership`
     """
     user = viewer.user_id
-    others = {num for line in batch for num in (line.redacted_by, line.replaces) if num is not None}
+    others = {line.replaces for line in batch if line.replaces is not None}
+    others |= {line.redacted_by for line in batch if line.redacted_by is not None}
     found = lines.by_number(txn, others) if others else {}
     own = [line.num for line in batch if line.sender == user] if viewer.device_id else []
     sent = events.transactions_of(txn, user, viewer.device_id or "", own) if own else {}
@@ -94,6 +95,11 @@ def _spliced(txn: Transaction, line: Line, unsigned: dict[str, Any], *, room_id:
     version = rooms.version(txn, line.room_id)
     assert version is not None, line.room_id
     return serving.spliced(serving.redaction_body(version, line.body), extra)
+
+
+def array(events: Iterable[bytes]) -> orjson.Fragment:
+    """Events as a JSON list; also several in one piece, with commas between them."""
+    return orjson.Fragment(b"[" + b",".join(events) + b"]")
 
 
 def shared(txn: Transaction, batch: Sequence[Line], *, room_id: bool = True) -> list[bytes]:

@@ -242,6 +242,7 @@ class Reception:
         missing = [each for each in event.prev_events if each not in near.known or near.known[each].status == Status.OUTLIER]
         if missing and stored.order is not None:
             events.add_gaps(txn, room.room_id, missing, stored.num, stored.order)
+            near.missed.update(missing)
         if event.event_id in near.missed:
             events.close_gaps(txn, room.room_id, [event.event_id])
             near.missed.discard(event.event_id)
@@ -287,7 +288,7 @@ class Reception:
             room, _ = self.entrance.redactions(txn, room, stored, near.awaited.get(event.event_id, ()))
         # What nobody sent although it was asked for will not come: the walk goes on without it.
         events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])
-        rooms.store(txn, room)
+        rooms.store(txn, replace(room, seq=room.seq + 1))
         return fresh > 0
 
     def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> dict[EventID, Stored]:

@@ -4,6 +4,7 @@ Knows no rule.  Who has to reason about an event reads it whole, from `events`.
 """
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -71,6 +72,10 @@ class Line(NamedTuple):
         """The membership a member event sets; None when it is missing or no string."""
         membership = self.content.get("membership")
         return membership if isinstance(membership, str) else None
+
+
+PLACE = itemgetter(Line._fields.index("major"), Line._fields.index("minor"))
+"""The place of a line that has one: to sort by."""
 
 
 def by_number(txn: Transaction, nums: Iterable[int]) -> dict[int, Line]:

@@ -5,6 +5,7 @@ A token is a map writer -> count, so nobody ever waits for another writer's gap.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -45,7 +46,10 @@ class Token:
 
     def count(self, writer: int) -> int:
         """How much of `writer` has been seen."""
-        return next((count for known, count in self.counts if known == writer), 0)
+        for known, count in self.counts:
+            if known == writer:
+                return count
+        return 0
 
     def ranges(self, upto: "Token") -> list[tuple[int, int]]:
         """What lies between this and `upto`: one `(low, high)` per writer, for `position > :low AND position <= :high`."""
@@ -71,6 +75,12 @@ class Token:
     def covers(self, position: int) -> bool:
         """Whether that position has been seen."""
         return self.count(position >> SHIFT) >= position & LARGEST
+
+    def covers_all(self, positions: Collection[int]) -> bool:
+        """Whether all of these have been seen."""
+        low, high = min(positions, default=0), max(positions, default=0)
+        # Of one writer's positions, that of the latest says it.
+        return self.covers(high) if low >> SHIFT == high >> SHIFT else all(map(self.covers, positions))
 
     def reaches(self, other: "Token") -> bool:
         """Whether everything `other` has seen has been seen here, too."""

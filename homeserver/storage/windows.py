@@ -3,13 +3,24 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from homeserver.storage.lines import COLUMNS, Line, Order
+from homeserver.storage.lines import COLUMNS, PLACE, Line, Order
 from homeserver.storage.links import Row
 from homeserver.storage.receipts import Receipt
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
 
 AT_ONCE = 25  # rooms in one compound statement
+LINE = 700  # bytes of a line beside its body, roughly
+END: Order = (2**62, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a room's timeline looked like: as long as these three say the same, it is the same."""
+
+    seq: int
+    removals: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +39,7 @@ class Listed:
     moved: int
     hidden: bool
     version: str | None
+    look: Look
     active: int
     bumped: int
     changed: int
@@ -43,7 +55,7 @@ def of_user(txn: Transaction, user: str, known: Iterable[str], now: int) -> list
     """
     rows = txn.all(
         "SELECT members.room_id, members.membership, members.sender, members.num, members.position, members.forgotten,"
-        " rooms.version, rooms.active, rooms.bumped, rooms.position,"
+        " rooms.version, rooms.seq, rooms.removals, rooms.active, rooms.bumped, rooms.position,"
         " rooms.joined_members, rooms.invited_members, rooms.last_order, events.ts FROM members"
         " LEFT JOIN rooms ON rooms.room_id = members.room_id"
         " LEFT JOIN events ON events.num = members.num AND members.membership <> 'join'"
@@ -58,12 +70,13 @@ def of_user(txn: Transaction, user: str, known: Iterable[str], now: int) -> list
 
 def _listed(row: Row, user: str, now: int) -> Listed:
     room, membership, by, num, moved, forgotten, version, *numbers, ts = row
-    active, bumped, changed, joined, invited, last = (number or 0 for number in numbers)
+    seq, removals, active, bumped, changed, joined, invited, last = (number or 0 for number in numbers)
+    look = Look(seq, removals, changed)
     if membership != "join":
         # Later events are not theirs to know of.  The time is what the sender says, but nobody stands in the future.
         active = bumped = 1000 * min(ts or 0, now)
     hidden = bool(forgotten) or (membership == "leave" and by == user)
-    return Listed(room, membership, by, num, moved, hidden, version, active, bumped, changed, joined, invited, last)
+    return Listed(room, membership, by, num, moved, hidden, version, look, active, bumped, changed, joined, invited, last)
 
 
 def remember_versions(txn: Transaction, rooms: Iterable[Listed]) -> None:
@@ -96,7 +109,24 @@ def newest(txn: Transaction, wanted: Mapping[str, tuple[Order, int]]) -> dict[st
         for row in txn.all(sql, **values):
             found[row[1]].append(Line._make(row))
     for some in found.values():
-        some.sort(key=lambda line: line.place, reverse=True)
+        some.sort(key=PLACE, reverse=True)
+    return found
+
+
+def latest(txn: Transaction, wanted: Mapping[str, tuple[Look, int]]) -> dict[str, list[Line]]:
+    """The latest shown events of each room, so many of them, the latest first: from memory, if the room looks as it did."""
+    found: dict[str, list[Line]] = {}
+    missing: dict[str, tuple[Order, int]] = {}
+    for room, (look, limit) in wanted.items():
+        kept: tuple[int, list[Line]] | None = txn.memory.get(("latest", room, look))
+        if kept is not None and kept[0] >= limit:
+            found[room] = kept[1][:limit]
+        else:
+            missing[room] = END, limit
+    for room, some in newest(txn, missing).items():
+        look, limit = wanted[room]
+        txn.memory.put(("latest", room, look), (limit, some), 200 + sum(LINE + len(line.body) for line in some))
+        found[room] = some
     return found
 
 

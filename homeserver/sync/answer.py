@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from homeserver.push.counting import Count, RoomCounts
+from homeserver.rooms import presenting
 from homeserver.sync.selection import Selection, passes
 from homeserver.sync.telling import Changes, RoomChanges
 
@@ -90,14 +91,14 @@ def _rooms(changes: Changes, beside: Beside, selection: Selection) -> dict[str, 
 
 def _timeline(room: RoomChanges) -> dict[str, Any]:
     return {
-        "events": [orjson.Fragment(event) for event in room.timeline],
+        "events": presenting.array(room.timeline),
         "limited": room.limited,
         "prev_batch": room.prev_batch,
     }
 
 
 def _state(room: RoomChanges) -> dict[str, Any]:
-    found = {"events": [orjson.Fragment(event) for event in room.state]}
+    found = {"events": presenting.array(room.state)}
     return {"org.matrix.msc4222.state_after": found, "state_after": found} if room.after else {"state": found}
 
 

@@ -4,7 +4,7 @@ Tells only of those where it is simple: no filter takes events away, and none ar
 takes them one by one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,16 @@ from homeserver.rooms import places, presenting, visibility
 from homeserver.storage import lines, rooms, windows
 from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
-from homeserver.storage.positions import SHIFT, Token
+from homeserver.storage.positions import Token
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
+from homeserver.storage.windows import Look
 from homeserver.sync import blocks
 from homeserver.sync.blocks import Block
 from homeserver.sync.selection import picky
 from homeserver.sync.telling import Question, RoomChanges, Summary
 
 AT_ONCE = 100  # rooms
-END: Order = (2**62, 0)
 HEROES = 5
 NAMES = ("m.room.name", "m.room.canonical_alias")
 
@@ -82,18 +82,17 @@ def _in_front(first: Line) -> Order:
     return first.place[0], first.place[1] - 1
 
 
-def _covered(upto: Token, page: Iterable[Line]) -> bool:
+def _covered(upto: Token, page: Sequence[Line]) -> bool:
     """Whether a reader who has come so far knows of all of them."""
     positions = [line.position for line in page if line.position is not None]
-    low, high = min(positions, default=0), max(positions, default=0)
-    alike = low >> SHIFT == high >> SHIFT
-    return all(line.position is not None for line in page) and (upto.covers(high) if alike else all(map(upto.covers, positions)))
+    return len(positions) == len(page) and upto.covers_all(positions)
 
 
 def _pages(txn: Transaction, question: Question, upto: Token, found: Mapping[str, Room]) -> dict[str, _Page]:
     """The rooms' latest events, of those rooms where nothing is missing in between and nothing but their beginning is hidden."""
     limit, user = max(1, question.selection.limit), question.viewer.user_id
-    newest = windows.newest(txn, dict.fromkeys(found, (END, limit + 1)))
+    looks = {room_id: Look(room.seq, room.removals, room.position) for room_id, room in found.items()}
+    newest = windows.latest(txn, {room_id: (look, limit + 1) for room_id, look in looks.items()})
     came = windows.joined_at(txn, user, found)
     lowest = min((some[-1].place[0] for some in newest.values() if some), default=0)
     broken = windows.gaps(txn, found, lowest)

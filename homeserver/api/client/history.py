@@ -89,11 +89,11 @@ class Reading:
         page = history.page(txn, walk)
         about = bundling.bundles(txn, viewer, page.events, ignored)
         chunk = presenting.present(txn, viewer, page.events, relations=about, known=page.memberships)
-        answer: dict[str, Any] = {"chunk": _array(chunk), "start": places.text(page.start)}
+        answer: dict[str, Any] = {"chunk": presenting.array(chunk), "start": places.text(page.start)}
         if page.end is not None:
             answer["end"] = places.text(page.end)
         if wanted.lazy_load_members and page.events:
-            answer["state"] = _array(presenting.shared(txn, _senders(txn, room_id, page)))
+            answer["state"] = presenting.array(presenting.shared(txn, _senders(txn, room_id, page)))
         return _Shown(orjson.dumps(answer), list(page.gaps))
 
     @get("/_matrix/client/v3/rooms/{room_id}/context/{event_id}", guests=True)
@@ -124,9 +124,9 @@ class Reading:
         about = bundling.bundles(txn, viewer, [target, *before.events, *after.events], poll.ignored(txn, viewer.user_id))
         answer = {
             "event": orjson.Fragment(presenting.present(txn, viewer, [target], relations=about)[0]),
-            "events_before": _array(presenting.present(txn, viewer, before.events, relations=about)),
-            "events_after": _array(presenting.present(txn, viewer, after.events, relations=about)),
-            "state": _array(presenting.shared(txn, at_end)),
+            "events_before": presenting.array(presenting.present(txn, viewer, before.events, relations=about)),
+            "events_after": presenting.array(presenting.present(txn, viewer, after.events, relations=about)),
+            "state": presenting.array(presenting.shared(txn, at_end)),
             "start": places.text(before.end or before.start),
             "end": places.text(after.end or place),
         }
@@ -155,7 +155,3 @@ def _filter(text: str | None) -> EventFilter:
         raise BadJSON("The filter must be an object")
     shapes.check({"room": {"timeline": definition}})
     return msgspec.convert(definition, EventFilter)
-
-
-def _array(batch: list[bytes]) -> orjson.Fragment:
-    return orjson.Fragment(b"[" + b",".join(batch) + b"]")

@@ -112,4 +112,4 @@ def _page(
 ) -> bytes:
     shown = presenting.present(txn, viewer, batch, relations=bundling.bundles(txn, viewer, batch, ignored))
     tokens = {name: places.text(order) for name, order in batches.items() if order is not None}
-    return orjson.dumps({"chunk": [orjson.Fragment(event) for event in shown], **tokens, **more})
+    return orjson.dumps({"chunk": presenting.array(shown), **tokens, **more})

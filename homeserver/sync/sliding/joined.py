@@ -93,19 +93,20 @@ def _again(task: Task, came: tuple[int, Order] | None) -> Task:
 
 
 def _timelines(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], came: Mapping[str, Order]) -> dict[str, Shown]:
-    newest = windows.newest(txn, {room: (END, task.chosen.limit + 1) for room, task in tasks.items()})
+    newest = windows.latest(txn, {room: (task.chosen.room.look, task.chosen.limit + 1) for room, task in tasks.items()})
     orders = [some[-1].place[0] for some in newest.values() if some]
     gaps = windows.gaps(txn, tasks, min(orders)) if orders else {}
     shown = {}
     for room, task in tasks.items():
         found = newest[room][::-1]
         more = len(found) > task.chosen.limit
-        found = [line for line in found if line.position is None or reader.upto.covers(line.position)]
+        if not reader.upto.covers_all([line.position for line in found if line.position is not None]):
+            found = [line for line in found if line.position is None or reader.upto.covers(line.position)]
         latest = max((gap for gap in gaps.get(room, ()) if found and gap <= found[-1].place), default=None)
         if latest is not None and latest >= found[0].place:
             found, more = [line for line in found if line.place >= latest], True
         since_join = came.get(room, END)
-        early = [line for line in found if line.place < since_join]
+        early = [line for line in found if line.place < since_join] if found and found[0].place < since_join else []
         visible = [*visibility.shown_to_user(txn, reader.viewer.user_id, early), *found[len(early) :]]
         shown[room] = _cut(task, reader, visible, found, more, not early)
     return shown
@@ -114,7 +115,7 @@ def _timelines(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], came
 def _cut(task: Task, reader: Reader, visible: list[Line], found: list[Line], more: bool, known: bool) -> Shown:
     """Of the last events those that are told."""
     limit, since = task.chosen.limit, task.since
-    fresh = [line for line in visible if since is None or _is_after(line, since)]
+    fresh = visible if since is None else [line for line in visible if _is_after(line, since)]
     old = visible[: len(visible) - len(fresh)]
     # Only what the client does not have makes it worth to tell events again.
     expanded = task.longer and task.told is not None and min(len(old), limit - len(fresh)) > task.told.limit
@@ -123,8 +124,9 @@ def _cut(task: Task, reader: Reader, visible: list[Line], found: list[Line], mor
     limited = len(told) > limit or (more and len(told) == len(visible))
     before = kept[0].place if kept else (found[-1].place[0], found[-1].place[1] + 1) if found else (task.chosen.room.last, 1)
     seen = reader.seen if since is None else since
-    live = sum(1 for line in kept if seen is not None and _is_after(line, seen))
-    kept = [line for line in kept if line.state_key is not None or line.sender not in reader.ignored]
+    live = 0 if seen is None else sum(1 for line in kept if _is_after(line, seen))
+    if reader.ignored:
+        kept = [line for line in kept if line.state_key is not None or line.sender not in reader.ignored]
     return Shown(kept, limited, expanded, (before[0], before[1] - 1), min(live, len(kept)), known)
 
 
@@ -255,11 +257,11 @@ def _hero(hero: Hero) -> dict[str, str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, list[orjson.Fragment]]:
+def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, orjson.Fragment]:
     """The timelines in client format: together, but for those rooms in which more has to be looked up."""
     related = windows.related(txn, {room: [line.event_id for line in shown.events] for room, shown in timelines.items()}, bundling.KINDS)
     together: list[Line] = []
-    found: dict[str, list[orjson.Fragment]] = {}
+    found: dict[str, orjson.Fragment] = {}
     viewer = reader.viewer
     for room, shown in timelines.items():
         if room in related:
@@ -271,11 +273,13 @@ def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -
         else:
             together += shown.events
             continue
-        found[room] = [orjson.Fragment(event) for event in shown_events]
-    rest = iter(presenting.present(txn, viewer, together, room_id=False, known=_joined(together)))
+        found[room] = presenting.array(shown_events)
+    rest = presenting.present(txn, viewer, together, room_id=False, known=_joined(together))
+    at = 0
     for room, shown in timelines.items():
         if room not in found:
-            found[room] = [orjson.Fragment(next(rest)) for _ in shown.events]
+            found[room] = presenting.array(rest[at : at + len(shown.events)])
+            at += len(shown.events)
     return found
 
 
