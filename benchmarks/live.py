@@ -90,6 +90,8 @@ async def delivered(bench: Bench, name: str, waiting: Waiting, act: Callable[[in
 
 async def live(bench: Bench, network: Network) -> None:
     """One room, a sender, and all others waiting."""
+    if bench.skips("a message", "a topic", "a message to devices"):
+        return
     users, room = await many(network)
     sender = users[0]
     last: dict[int, str] = {}
@@ -119,6 +121,44 @@ async def live(bench: Bench, network: Network) -> None:
     await delivered(bench, "a message to devices", waiting, send)
 
 
+def uploaded(client: Client, number: int) -> dict[str, Any]:
+    """Device keys and fifty one-time keys."""
+    signed = {client.user_id: {f"ed25519:{client.device_id}": "s" * 86}}
+    names = [f"signed_curve25519:AAAA{number:06}{key:02}" for key in range(50)]
+    return {
+        "one_time_keys": {name: {"key": "k" * 43, "signatures": signed} for name in names},
+        "device_keys": {
+            "user_id": client.user_id,
+            "device_id": client.device_id,
+            "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
+            "keys": {f"{name}:{client.device_id}": "p" * 43 for name in ("curve25519", "ed25519")},
+            "signatures": signed,
+        },
+    }
+
+
+async def keys(bench: Bench, network: Network) -> None:
+    """A hundred devices with keys."""
+    names = ("/keys/upload, 50", "/keys/query, 100 users", "/keys/claim, 100 users")
+    if bench.skips(*names):
+        return
+    server = network.server("k")
+    users = [await server.user(f"user{number}") for number in range(READERS)]
+    for number, user in enumerate(users):
+        good(await user.post("/keys/upload", uploaded(user, number)))
+    newcomers = iter([await server.user(f"new{number}") for number in range(20 * ROUNDS + 1)])
+
+    async def upload(number: int) -> None:
+        newcomer = next(newcomers)
+        good(await newcomer.post("/keys/upload", uploaded(newcomer, number + 1000)))
+
+    await bench.asked(names[0], users[0], 20, upload)
+    everyone = {"device_keys": {user.user_id: [] for user in users}}
+    await bench.asked(names[1], users[0], 10, lambda n: users[0].post("/keys/query", everyone))
+    claims = {"one_time_keys": {user.user_id: {user.device_id: "signed_curve25519"} for user in users}}
+    await bench.asked(names[2], users[0], 9, lambda n: users[0].post("/keys/claim", claims))
+
+
 def main() -> None:
     """Measure what is named, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -126,7 +166,9 @@ def main() -> None:
     parser.add_argument("--engine", default="sqlite", choices=("sqlite", "postgres"))
     parser.add_argument("--profile", action="store_true")
     asked = parser.parse_args(sys.argv[1:])
-    run(partial(live, Bench(asked.names, asked.profile)), asked.engine)
+    bench = Bench(asked.names, asked.profile)
+    for part in (live, keys):
+        run(partial(part, bench), asked.engine)
 
 
 if __name__ == "__main__":

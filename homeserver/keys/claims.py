@@ -19,7 +19,7 @@ from homeserver.storage.one_time_keys import Taken
 Wanted = Mapping[str, Mapping[str, str]]  # user -> device -> algorithm
 Claimed = dict[str, dict[str, dict[str, Any]]]  # user -> device -> name -> key, which may be JSON bytes
 
-USERS_AT_ONCE = 50  # one act's share of a large claim, so that others get their turn
+USERS_AT_ONCE = 100  # one act's share of a large claim, so that others get their turn
 
 
 @dataclass(frozen=True)

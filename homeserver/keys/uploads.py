@@ -59,8 +59,7 @@ class Uploads:
         user, device = upload.user_id, upload.device_id
         if devices.get(txn, user, device) is None:
             raise InvalidParam("This device does not exist any more")
-        if upload.one_time_keys:
-            _add_one_time_keys(txn, upload)
+        counts = _add_one_time_keys(txn, upload) if upload.one_time_keys else one_time_keys.counts(txn, user, device)
         if upload.fallback_keys:
             one_time_keys.put_fallback(txn, user, device, upload.fallback_keys)
             txn.wake(f"{user}/{device}")
@@ -68,7 +67,6 @@ class Uploads:
             # What was signed are the keys that are no more.
             cross_signing.unsign(txn, user, [device])
             self.announcer.devices_changed(txn, user, [device])
-        counts = one_time_keys.counts(txn, user, device)
         if upload.one_time_keys and max(counts.values()) > MAX_ONE_TIME_KEYS:
             raise Refused(413, "M_TOO_LARGE", f"A device keeps at most {MAX_ONE_TIME_KEYS} one-time keys per algorithm here")
         if upload.one_time_keys or upload.fallback_keys:
@@ -77,9 +75,14 @@ class Uploads:
         return counts
 
 
-def _add_one_time_keys(txn: Transaction, upload: Upload) -> None:
-    """Keys that are there already are left alone; raises `InvalidParam` for another key under an id that waits to be claimed."""
-    held = one_time_keys.held(txn, upload.user_id, upload.device_id, {key.key_id for key in upload.one_time_keys})
+def _add_one_time_keys(txn: Transaction, upload: Upload) -> dict[str, int]:
+    """Keys that are there already are left alone; raises `InvalidParam` for another key under an id that waits to be claimed.
+
+    Answers how many wait, as `one_time_keys.counts` would.
+    """
+    user, device = upload.user_id, upload.device_id
+    stock = one_time_keys.stock(txn, user, device)
+    held = one_time_keys.held(txn, user, device, {key.key_id for key in upload.one_time_keys}) if stock.last else {}
     new = []
     for key in upload.one_time_keys:
         old = held.get((key.algorithm, key.key_id))
@@ -87,5 +90,4 @@ def _add_one_time_keys(txn: Transaction, upload: Upload) -> None:
             new.append(key)
         elif old.key != key.key:
             raise InvalidParam(f"One-time key {key.name} already exists with another value")
-    if new:
-        one_time_keys.add(txn, upload.user_id, upload.device_id, new)
+    return one_time_keys.add(txn, user, device, stock, new)

@@ -130,7 +130,7 @@ def _spread_names(name: str, count: int) -> tuple[list[str], str]:
 def _row_list(name: str, values: dict[str, Any]) -> str:
     rows = [tuple(row) for row in values.pop(name)]
     width = len(rows[0])
-    if len(rows) > 256 and not any(isinstance(item, bytes) for row in rows for item in row):
+    if len(rows) > 32 and not any(isinstance(item, bytes) for row in rows for item in row):
         values[name] = json.dumps(rows)
         columns = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(width))
         return f"(SELECT {columns} FROM json_each(:{name}))"

@@ -1,6 +1,7 @@
 """One-time and fallback keys of local devices: stored, counted, handed out once.  Knows no federation."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from homeserver.storage.database import Transaction
@@ -58,17 +59,35 @@ def held(txn: Transaction, user_id: str, device_id: str, key_ids: Iterable[str])
     return {(algorithm, key_id): Held(bytes(key), bool(claimed)) for algorithm, key_id, key, claimed in rows}
 
 
-def add(txn: Transaction, user_id: str, device_id: str, keys: Iterable[Key]) -> None:
-    """Store new keys, behind those of earlier uploads."""
-    last = txn.value(
-        "SELECT COALESCE(MAX(batch), 0) FROM one_time_keys WHERE user_id = :user AND device_id = :device",
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a device has: unclaimed keys per algorithm, the number of its last upload, and of the first of which a claimed key is kept."""
+
+    counts: dict[str, int]
+    last: int
+    oldest_claimed: int | None
+
+
+def stock(txn: Transaction, user_id: str, device_id: str) -> Stock:
+    """All of that at once."""
+    rows = txn.all(
+        "SELECT algorithm, SUM(1 - claimed), MAX(batch), MIN(CASE WHEN claimed = 1 THEN batch END) FROM one_time_keys"
+        " WHERE user_id = :user AND device_id = :device GROUP BY algorithm",
         user=user_id, device=device_id,
     )  # fmt: skip
-    batch = 1 + int(last)
-    txn.run(
-        "DELETE FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 1 AND batch < :batch",
-        user=user_id, device=device_id, batch=batch - KEPT_BATCHES,
-    )  # fmt: skip
+    claimed = [oldest for _, _, _, oldest in rows if oldest is not None]
+    counts = {algorithm: int(count) for algorithm, count, _, _ in rows if count}
+    return Stock(counts, max((last for _, _, last, _ in rows), default=0), min(claimed, default=None))
+
+
+def add(txn: Transaction, user_id: str, device_id: str, known: Stock, keys: Sequence[Key]) -> dict[str, int]:
+    """Store new keys, behind those of earlier uploads; answers the counts of unclaimed ones, as `counts` would."""
+    batch = 1 + known.last
+    if known.oldest_claimed is not None and known.oldest_claimed < batch - KEPT_BATCHES:
+        txn.run(
+            "DELETE FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 1 AND batch < :batch",
+            user=user_id, device=device_id, batch=batch - KEPT_BATCHES,
+        )  # fmt: skip
     txn.many(
         "INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, batch, claimed, key)"
         " VALUES (:user, :device, :algorithm, :id, :batch, 0, :key)"
@@ -78,6 +97,9 @@ def add(txn: Transaction, user_id: str, device_id: str, keys: Iterable[Key]) -> 
             for key in keys
         ],
     )
+    found = Counter({"signed_curve25519": 0, **known.counts})
+    found.update(key.algorithm for key in keys)
+    return dict(found)
 
 
 def counts(txn: Transaction, user_id: str, device_id: str) -> dict[str, int]:

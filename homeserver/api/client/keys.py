@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import orjson
 
 from homeserver.accounts.gate import Gate
 from homeserver.errors import BadJSON, Forbidden
@@ -63,6 +64,11 @@ def device_of(caller: Caller) -> str:
     return caller.device_id
 
 
+def _fragment(value: Any) -> Any:
+    """Stored JSON goes into the answer as it is."""
+    return orjson.Fragment(value) if isinstance(value, bytes) else value
+
+
 def _seconds(timeout_ms: int) -> float:
     return min(max(timeout_ms, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) / 1000
 
@@ -88,7 +94,7 @@ class DeviceKeys:
         """The keys of users, here and elsewhere."""
         found, failures = await self.queries.query(caller.user_id, body.device_keys, _seconds(body.timeout))
         return {
-            "device_keys": found.device_keys,
+            "device_keys": {user: {name: _fragment(keys) for name, keys in shown.items()} for user, shown in found.device_keys.items()},
             "master_keys": found.master_keys,
             "self_signing_keys": found.self_signing_keys,
             "user_signing_keys": found.user_signing_keys,
@@ -99,7 +105,11 @@ class DeviceKeys:
     async def claim(self, caller: Caller, body: Claim) -> dict[str, Any]:
         """One one-time key of each device."""
         claimed, failures = await self.claims.claim(body.one_time_keys, _seconds(body.timeout))
-        return {"one_time_keys": claimed, "failures": failures}
+        spliced = {
+            user: {device: {name: _fragment(key) for name, key in keys.items()} for device, keys in devices.items()}
+            for user, devices in claimed.items()
+        }
+        return {"one_time_keys": spliced, "failures": failures}
 
     @get("/_matrix/client/v3/keys/changes")
     async def changes(self, caller: Caller, query: Since) -> dict[str, Any]:
