@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from homeserver import log as logs
 from homeserver.garbage import Garbage
 from homeserver.identity import BadKeyFile
-from homeserver.periodic import Periodic
 from homeserver.server import Server, build
 from homeserver.settings import BadSettings, Settings
 from homeserver.storage.database import DatabaseError, Unavailable
@@ -111,11 +110,12 @@ def _end_with_the_parent(reactor: Any, server: Server, parent: int) -> None:
     """A worker whose parent was killed would hold the ports for ever."""
 
     async def look() -> None:
-        if os.getppid() != parent:
-            log.error("The parent process is gone")
-            reactor.stop()
+        while os.getppid() == parent:
+            await server.clock.sleep(PARENT_SECONDS)
+        log.error("The parent process is gone")
+        reactor.stop()
 
-    Periodic(server.clock, PARENT_SECONDS, look).start()
+    Deferred.fromCoroutine(look())
 
 
 def _open_command_socket(server: Server) -> None:

@@ -27,6 +27,7 @@ from homeserver.composition import (
     media,
     membership,
     notifying,
+    processes,
     room_keys,
     rooms,
     sync,
@@ -122,9 +123,9 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     """A server that does not listen yet.  Opens and migrates the database, which blocks."""
     # From below to above; a layer gets those it stands on.
     on = ground.lay(settings, reactor, given)
-    others = federation.compose(on)
+    others, between = federation.compose(on), processes.compose(on, given)
     announcer = Announcer(settings.federation.share_device_names)
-    attentive, telling = attention.compose(on, others), notifying.compose(on)
+    attentive, telling = attention.compose(on, others, between.bus), notifying.compose(on)
     bridged = appservices.register(on)
     asking = room_keys.compose(on, attention.admits, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
@@ -134,7 +135,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
     watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, watchers, closed)
-    people = accounts.compose(on, in_rooms, bridged.services, outside)
+    people = accounts.compose(on, in_rooms, bridged.services, outside, between.bus)
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
     linking = links.compose(on, others, entering, asking, files)
@@ -155,7 +156,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         on.clock,
         router=Router(endpoints, identify, authenticate, on.limits, on.metrics.observe),
         commands=Router([people.operator], identify, authenticate, on.limits),
-        services=(*on.services, *(service for part in working for service in part.services)),
+        services=(*on.services, *between.services, *(service for part in working for service in part.services)),
         doors=Doors(reactor, on.clock, settings.web),
         rooms=in_rooms,
         accounts=people,

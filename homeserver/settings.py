@@ -365,6 +365,24 @@ class Live:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bus:
+    """Where the processes of a server find each other, to tell what is not stored.  With PostgreSQL only."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on.  Processes on several machines need one that the others reach, in a network of their own."""
+    port: int = 0
+    """The first TCP port to try: each process of a machine takes the next free one, of 64; 0: any."""
+    reached_at: str | None = None
+    """The address at which others reach this machine, if it is not `host`."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535 - 64:
+            raise WrongField("port", f"expected 0 to {65535 - 64}, got {self.port}")
+        if self.reached_at is None and self.host in ("0.0.0.0", "::"):
+            raise WrongField("reached_at", f"expected the address at which others reach this machine, as host is {self.host}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Logging:
     """What is told to the operator."""
 
@@ -410,6 +428,7 @@ class Settings:
     logging: Logging = Logging()
     workers: int = 1
     """Processes that share the work; more than one need PostgreSQL."""
+    bus: Bus = Bus()
 
     def __post_init__(self) -> None:
         if self.workers < 1:

@@ -13,7 +13,7 @@ RANKS = [
     {"events"},
     set(),
     {"web", "storage"},
-    {"rooms", "live"},
+    {"rooms", "live", "bus"},
     {"federation"},
     {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence"},
     {"room_keys"},

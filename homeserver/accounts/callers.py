@@ -1,15 +1,18 @@
 """From a request's token to the account behind it, mostly from memory.  Hands out no token and refuses no action.
 
-A token that ends is forgotten in the moment its end is committed; other processes are told (`Revocations`), and should that be lost,
-notice within `FRESH_MS`.
+A token that ends is forgotten in the moment its end is committed, and by the other processes before the act that ended it is answered.
+Should one not say so in time, it hears of it all the same (`Revocations`), and at last notices within `FRESH_MS`.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from twisted.internet.defer import Deferred
+
 from homeserver.accounts import secrets
 from homeserver.accounts.bridges import Bridge, Bridges, NoBridges
+from homeserver.bus.publishing import Alone, Bus
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden, Refused, UnknownToken
 from homeserver.events.errors import Malformed
@@ -29,6 +32,9 @@ SIGHTING_MS = 5 * 60 * 1000
 CAPACITY = 50_000
 BUCKETS = 64
 MAX_AGENT = 200
+KIND, HASH = "tokens", 32  # on the bus: their hashes, of so many bytes, one after the other
+MOST_ENDED = 5000  # of one act
+FORGETTING_SECONDS = 2.0  # for the other processes
 
 MASQUERADE_DEVICE = ("device_id", "org.matrix.msc3202.device_id")
 
@@ -46,9 +52,13 @@ class Known:
 class Memory:
     """Tokens by their hash, in buckets by its first byte.  A look-up that was under way while something was forgotten is not kept."""
 
+    bus: Bus = field(default_factory=Alone)
     capacity: int = CAPACITY // BUCKETS
     generation: int = 0
     _buckets: list[OrderedDict[bytes, Known]] = field(default_factory=lambda: [OrderedDict() for _ in range(BUCKETS)])
+
+    def __post_init__(self) -> None:
+        self.bus.subscribe(KIND, self._hear)
 
     def get(self, token_hash: bytes) -> Known | None:
         """What is known of the token."""
@@ -73,6 +83,15 @@ class Memory:
         for token_hash in token_hashes:
             self._bucket(token_hash).pop(token_hash, None)
 
+    def end(self, token_hashes: list[bytes]) -> Deferred[bool]:
+        """Forget tokens here and in all processes; whether all have done so in time."""
+        self.forget(token_hashes)
+        payload = b"".join(token_hashes)[: MOST_ENDED * HASH]
+        return Deferred.fromCoroutine(self.bus.confirmed(KIND, payload, FORGETTING_SECONDS))
+
+    def _hear(self, payload: bytes) -> None:
+        self.forget(payload[at : at + HASH] for at in range(0, len(payload), HASH))
+
     def forget_bucket(self, number: int) -> None:
         """Some tokens of this bucket ended."""
         self.generation += 1
@@ -86,7 +105,7 @@ def _key(bucket: int) -> str:
 def ended(txn: Transaction, memory: Memory, token_hashes: list[bytes]) -> None:
     """Forget tokens once the act that ended them is committed."""
     if token_hashes:
-        txn.on_commit(memory.forget, token_hashes)
+        txn.on_commit(memory.end, token_hashes)
         txn.wake(*{_key(token_hash[0] % BUCKETS) for token_hash in token_hashes})
 
 
@@ -115,6 +134,8 @@ class Revocations:
 
 class _Ear(Watch):
     """Empties a bucket as soon as it is told."""
+
+    waits = True
 
     def __init__(self, wakeups: Wakeups, memory: Memory, number: int) -> None:
         self._memory, self._number = memory, number

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from homeserver.accounts.account_data import AccountData
 from homeserver.accounts.bridges import Bridges
-from homeserver.accounts.callers import Callers, Revocations
+from homeserver.accounts.callers import Callers, Memory, Revocations
 from homeserver.accounts.chores import Chores
 from homeserver.accounts.closing import LEAVE, Closed, Closing
 from homeserver.accounts.devices import Devices, Lifetimes, Watcher
@@ -31,6 +31,7 @@ from homeserver.api.client.register import Registering, RegistrationProofs, Shar
 from homeserver.api.client.session import Session
 from homeserver.api.client.tags import Tags
 from homeserver.api.server.profile import OpenIDInfo, ProfileQueries
+from homeserver.bus.publishing import Bus
 from homeserver.composition.ground import Ground, Service
 from homeserver.composition.rooms import Rooms
 from homeserver.periodic import Periodic
@@ -64,7 +65,7 @@ class Accounts:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside) -> Accounts:
+def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside, bus: Bus) -> Accounts:
     """Make them."""
     settings, database, clock, limits, name = ground.settings, ground.database, ground.clock, ground.limits, ground.identity.name
     cost = Cost(settings.passwords.hash_time, settings.passwords.hash_memory // 1024, 1)
@@ -74,7 +75,7 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside) ->
     invited = TokenProof(database, clock)
     stages = {PASSWORD: proof.stage, TOKEN: invited.stage, EMAIL: EmailProof(address_book).stage, **AGREEABLE}
     gate = Gate(database, clock, stages)
-    callers = Callers(database, clock, bridges)
+    callers = Callers(database, clock, bridges, Memory(bus))
     lifetimes = Lifetimes(settings.sessions.access_token_lifetime, None, settings.sessions.refresh_token_lifetime)
     devices = Devices(database, clock, callers.memory, lifetimes, outside.watchers)
     registration = Registration(database, devices, bridges, settings)

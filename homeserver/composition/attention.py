@@ -7,6 +7,7 @@ from typing import Any
 from homeserver.api.client.presence import PresencePages
 from homeserver.api.client.receipts import ReadMarkers
 from homeserver.api.client.typing import TypingPages
+from homeserver.bus.publishing import Bus
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground, Service
 from homeserver.events.identifiers import ServerName
@@ -30,12 +31,12 @@ class Attention:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, federation: Federation) -> Attention:
+def compose(ground: Ground, federation: Federation, bus: Bus) -> Attention:
     """Make it."""
     database, clock, name, edus = ground.database, ground.clock, ground.identity.name, federation.edus
     chosen = ground.settings.presence
-    presence = Presence(database, clock, name, edus, Policy(chosen.enabled, chosen.over_federation))
-    typing = Typing(database, clock, name, edus, admits)
+    presence = Presence(database, clock, name, edus, Policy(chosen.enabled, chosen.over_federation), bus)
+    typing = Typing(database, clock, name, edus, admits, bus)
     receipts = Receipts(database, clock, name, edus, admits)
     endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts))
     incoming = {"m.presence": presence.receive, "m.typing": typing.receive, "m.receipt": receipts.receive}

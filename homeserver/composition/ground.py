@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from homeserver.accounts.mail import Post, Smtp
 from homeserver.accounts.passwords import Offload
+from homeserver.bus.publishing import Bus
 from homeserver.clock import Clock
 from homeserver.federation import network
 from homeserver.federation.egress import Rules
@@ -42,6 +43,7 @@ class Given:
     identity: Identity | None = None
     offload: Offload | None = None
     post: Post | None = None
+    bus: Bus | None = None
 
 
 @dataclass(frozen=True)

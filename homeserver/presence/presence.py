@@ -1,17 +1,20 @@
 """Who is online: in memory only, told to those who share a room and to their servers.  spec: client-server-api#presence
 
 Changes are told together after a moment that grows with the number of users who are online, so that many changes cost
-little more than one.  `since` may be called from any thread.
+little more than one.  `since` may be called from any thread.  What one process hears it tells the others; other servers are told by
+the process that heard of the user last.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from homeserver.bus.publishing import Alone, Bus
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden, InvalidParam
 from homeserver.events.errors import Malformed
@@ -65,15 +68,32 @@ class Policy:
     over_federation: bool = True
 
 
+class _Word(msgspec.Struct, frozen=True, array_like=True):
+    """What processes tell each other of a user: what their devices say, or (elsewhere) how their server says they are."""
+
+    user: str
+    devices: dict[str, Device]
+    status_msg: str | None
+    last_active: int | None
+    elsewhere: State | None
+    serial: int
+
+
 class Presence:
     """How all users are."""
 
-    def __init__(self, database: Database, clock: Clock, name: ServerName, edus: Edus, policy: Policy = Policy()) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, name: ServerName, edus: Edus, policy: Policy = Policy(), bus: Bus = Alone()
+    ) -> None:
         self.serial = clock.now() * 1000
+        self._bus = bus
+        bus.subscribe(EDU, self._hear)
+        bus.greet(self._all)
+        bus.when_gone(self._take_over)
         self._database, self._clock, self._name, self._edus, self._policy = database, clock, name, edus, policy
         self._locals: dict[str, Local] = {}
         self._known: dict[str, _Known] = {}
-        self._changed: set[str] = set()
+        self._changed: dict[str, bool] = {}  # user -> whether this process tells other servers
         self._told: dict[str, tuple[str, str | None, int]] = {}
         self._flush_call: DelayedCall | None = None
         self._sweep_call: DelayedCall | None = None
@@ -104,10 +124,11 @@ class Presence:
         if local is None or not local.devices:
             return
         now = self._clock.now()
-        local.last_active = now
+        local.last_active, local.here = now, True
         for said in local.devices.values():
             said.presence = ONLINE if said.presence == UNAVAILABLE else said.presence
         self._set(user, local.state(now))
+        self._say_on(user, local)
 
     def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """An event was accepted: who sent it is active, who joined is to be seen."""
@@ -124,12 +145,14 @@ class Presence:
             return
         now = self._clock.now()
         local = self._locals.setdefault(user, Local())
+        local.here = True
         local.devices[device or ""] = Device(presence, now + lasts)
         if active:
             local.last_active = now
         if status is not None:
             local.status_msg = status[0]
         self._set(user, local.state(now))
+        self._say_on(user, local)
         if self._sweep_call is None:
             self._sweep_call = self._clock.later(SWEEP_SECONDS, self._sweep)
 
@@ -189,10 +212,56 @@ class Presence:
         if not found:
             return
         for user in await self._database.read(sharing.joined_anywhere, list(found)):
-            if user in self._known or len(self._known) < MAX_REMOTE:
-                self._set(user, found[user])
+            self._set_remote(user, found[user])
+            self._publish(_Word(str(user), {}, None, None, found[user], self.serial))
+
+    def _set_remote(self, user: str, state: State) -> None:
+        if user in self._known or len(self._known) < MAX_REMOTE:
+            self._set(user, state)
         if self._sweep_call is None:
             self._sweep_call = self._clock.later(SWEEP_SECONDS, self._sweep)
+
+    # --- other processes ----------------------------------------------------------------------------------------------------------
+
+    def _say_on(self, user: str, local: Local) -> None:
+        """Tell the other processes, unless they would learn next to nothing."""
+        now = self._clock.now()
+        news = local.gist(now)
+        if news != local.told:
+            local.told = news
+            self._publish(self._word(user, local))
+
+    def _word(self, user: str, local: Local) -> _Word:
+        return _Word(str(user), local.devices, local.status_msg, local.last_active, None, self.serial)
+
+    def _publish(self, word: _Word) -> None:
+        self._bus.publish(EDU, msgspec.msgpack.encode(word))
+
+    def _hear(self, payload: bytes) -> None:
+        word = msgspec.msgpack.decode(payload, type=_Word)
+        if not self._policy.enabled:
+            return
+        self.serial = max(self.serial, word.serial - 1)  # so that the change is not older here than there
+        if word.elsewhere is not None:
+            self._set_remote(word.user, word.elsewhere)
+            return
+        local = self._locals.setdefault(word.user, Local())
+        local.devices.update(word.devices)
+        local.status_msg, local.last_active, local.here, local.told = word.status_msg, word.last_active, False, None
+        self._set(word.user, local.state(self._clock.now()))
+        if self._sweep_call is None:
+            self._sweep_call = self._clock.later(SWEEP_SECONDS, self._sweep)
+
+    def _all(self) -> list[tuple[str, bytes]]:
+        """What a process that comes has to know."""
+        words = [self._word(user, local) for user, local in self._locals.items()]
+        words += [_Word(str(user), {}, None, None, one.state, one.serial) for user, one in self._known.items() if user not in self._locals]
+        return [(EDU, msgspec.msgpack.encode(word)) for word in words]
+
+    def _take_over(self) -> None:
+        """A process is gone, and nobody knows which users it spoke for."""
+        for local in self._locals.values():
+            local.here = True
 
     # --- changes ------------------------------------------------------------------------------------------------------------------
 
@@ -206,19 +275,20 @@ class Presence:
     def _store(self, user: str, state: State) -> None:
         self.serial = max(self.serial + 1, self._clock.now() * 1000)
         self._known[user] = _Known(state, self.serial, self._clock.now())
-        self._changed.add(user)
+        local = self._locals.get(user)
+        self._changed[user] = local is None or local.here
         if self._flush_call is None:
             wait = min(CALM_SECONDS + SECONDS_PER_USER * len(self._locals), LONGEST_SECONDS)
             self._flush_call = self._clock.later(wait, self._flush)
 
     def _flush(self) -> None:
         self._flush_call = None
-        changed, self._changed = self._changed, set()
+        changed, self._changed = self._changed, {}
         Deferred.fromCoroutine(self._tell(changed)).addErrback(lambda failure: log.failure("Presence could not be told", failure))
 
-    async def _tell(self, changed: set[str]) -> None:
+    async def _tell(self, changed: Mapping[str, bool]) -> None:
         self._database.wakeups.fire({*await self._database.read(sharing.rooms_of, changed), *changed, "presence"})
-        ours = [user for user in changed if user.endswith(":" + self._name) and self._is_news(user)]
+        ours = [user for user, told_here in changed.items() if told_here and user.endswith(":" + self._name) and self._is_news(user)]
         if not ours or not self._policy.over_federation:
             return
         now = self._clock.now()
@@ -242,7 +312,6 @@ class Presence:
             if not local.devices and local.status_msg is None:
                 del self._locals[user]
             elif local.devices and self._told.get(user, ("", None, now))[2] < now - REPEAT_MS:
-                self._changed.add(user)
                 self._store(user, local.state(now))
         for user, known in list(self._known.items()):
             if user not in self._locals:

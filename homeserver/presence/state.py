@@ -14,6 +14,7 @@ IDLE_MS = 5 * 60_000
 ACTIVE_MS = 60_000
 LEFT_MS = 30_000  # after the last poll of a device ended
 MAX_STATUS = 1024
+TOLD_MS = 15_000  # what changes by less need not be told to other processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ class Local:
     devices: dict[str, Device] = field(default_factory=dict)
     status_msg: str | None = None
     last_active: int | None = None
+    here: bool = True
+    """Whether this process heard of them last."""
+    told: object = None
+    """The gist of what other processes were told."""
+
+    def gist(self, now: int) -> object:
+        """What others have to know; polls and messages that follow each other closely leave it as it is."""
+        devices = {device: (said.presence, said.until // TOLD_MS) for device, said in self.devices.items() if said.until > now}
+        return devices, self.status_msg, None if self.last_active is None else self.last_active // TOLD_MS
 
     def state(self, now: int) -> State:
         """How the user is now."""

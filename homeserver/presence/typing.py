@@ -1,16 +1,18 @@
-"""Who is typing in which room: in memory only, gone with the process.  spec: client-server-api#typing-notifications
+"""Who is typing in which room: in memory only, of all processes alike.  spec: client-server-api#typing-notifications
 
 Serials grow with each change; they follow the time, so that they also grow over a restart and from
-process to process.  `since` may be called from any thread.
+process to process.  `since` may be called from any thread.  What one process hears it tells the others, who tell nobody.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 
+from homeserver.bus.publishing import Alone, Bus
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden
 from homeserver.events.errors import Malformed
@@ -41,14 +43,30 @@ class _Typist:
 
     end: DelayedCall
     told_ms: int
+    here: bool
+    """Whether this process heard it, and tells other servers."""
+
+
+class _Word(msgspec.Struct, frozen=True, array_like=True):
+    """What processes tell each other: somebody types for so long from now, or (0) stopped."""
+
+    room_id: str
+    user: str
+    seconds: float
+    serial: int
 
 
 class Typing:
     """The typists of all rooms."""
 
-    def __init__(self, database: Database, clock: Clock, name: ServerName, edus: Edus, admits: Admits) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, name: ServerName, edus: Edus, admits: Admits, bus: Bus = Alone()
+    ) -> None:
         self.serial = clock.now() * 1000
         self._database, self._clock, self._name, self._edus, self._admits = database, clock, name, edus, admits
+        self._bus = bus
+        bus.subscribe(EDU, self._hear)
+        bus.greet(self._all)
         self._rooms: dict[str, _Room] = {}
         self._typists: dict[tuple[str, str], _Typist] = {}
 
@@ -73,6 +91,7 @@ class Typing:
             self._begin(user, room_id, seconds, servers)
         else:
             self._end(user, room_id, servers)
+        self._say(user, room_id)
 
     async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
         """Another server says that one of its users types, or stopped.  spec: server-server-api#typing-notifications"""
@@ -86,6 +105,7 @@ class Typing:
             self._begin(user, room_id, REMOTE_SECONDS, [])
         else:
             self._end(user, room_id, [])
+        self._say(user, room_id)
 
     def _may_type(self, txn: Transaction, room_id: str, user: str, origin: str) -> bool:
         return members.is_joined(txn, room_id, user) and self._admits(txn, room_id, origin)
@@ -95,17 +115,42 @@ class Typing:
             raise Forbidden(f"{user} is not in this room")
         return [server for server in rooms.joined_servers(txn, room_id) if server != self._name]
 
-    def _begin(self, user: str, room_id: str, seconds: float, servers: list[ServerName]) -> None:
+    # --- other processes ----------------------------------------------------------------------------------------------------------
+
+    def _say(self, user: str, room_id: str) -> None:
+        self._bus.publish(EDU, msgspec.msgpack.encode(self._word(room_id, user)))
+
+    def _word(self, room_id: str, user: str) -> _Word:
+        known = self._typists.get((room_id, user))
+        left = 0.0 if known is None else max(0.0, known.end.getTime() - self._clock.reactor.seconds())
+        return _Word(str(room_id), str(user), left, self.serial)
+
+    def _hear(self, payload: bytes) -> None:
+        word = msgspec.msgpack.decode(payload, type=_Word)
+        self.serial = max(self.serial, word.serial - 1)  # so that the change is not older here than there
+        if word.seconds > 0:
+            self._begin(word.user, word.room_id, min(word.seconds, MAX_SECONDS), [], here=False)
+        else:
+            self._end(word.user, word.room_id, [])
+
+    def _all(self) -> list[tuple[str, bytes]]:
+        """What a process that comes has to know."""
+        return [(EDU, msgspec.msgpack.encode(self._word(*who))) for who in self._typists]
+
+    # --- changes ------------------------------------------------------------------------------------------------------------------
+
+    def _begin(self, user: str, room_id: str, seconds: float, servers: list[ServerName], *, here: bool = True) -> None:
         known = self._typists.get((room_id, user))
         now = self._clock.now()
         if known is not None:
             known.end.reset(seconds)
+            known.here = here
         else:
             room = self._rooms.get(room_id, _Room(0))
             if len(room.users) >= MAX_IN_ROOM or (room_id not in self._rooms and len(self._rooms) >= MAX_ROOMS):
                 return
             end = self._clock.later(seconds, self._time_over, user, room_id)
-            known = self._typists[room_id, user] = _Typist(end, 0)
+            known = self._typists[room_id, user] = _Typist(end, 0, here)
             self._change(room_id, (*room.users, user))
         if servers and now - known.told_ms >= REPEAT_MS:
             known.told_ms = now
@@ -123,8 +168,9 @@ class Typing:
 
     def _time_over(self, user: str, room_id: str) -> None:
         """The time is over, and nobody said that it goes on.  Other servers see that by themselves, but sooner if told."""
+        known = self._typists.get((room_id, user))
         self._end(user, room_id, [])
-        if user.endswith(":" + self._name):
+        if known is not None and known.here and user.endswith(":" + self._name):
             Deferred.fromCoroutine(self._tell_end(UserID(user), RoomID(room_id))).addErrback(lambda _failure: None)
 
     async def _tell_end(self, user: UserID, room_id: RoomID) -> None:

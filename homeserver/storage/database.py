@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.python.failure import Failure
 
 from homeserver.storage.feed import Feed
@@ -136,6 +136,11 @@ class Database:
         trips = sum(link.trips for link in self._links)
         return Counted(statements, trips, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns)
 
+    async def catch_up(self) -> None:
+        """Have `now` cover all that any process had committed when this was called: for who answers from memory."""
+        if self._horizon.company:
+            self.learn(await self.read(committed))
+
     async def reach(self, token: Token, timeout: float) -> bool:
         """Wait until `now` covers a token that a client brought; False if it does not within `timeout` seconds."""
         until = self.wakeups.clock.now() + timeout * 1000
@@ -164,17 +169,19 @@ class Database:
     def delivered(self, batch: Batch) -> None:
         """A group is committed: make it known, then answer."""
         self.learn(batch.token)
-        for call, args in batch.calls:
-            try:
-                call(*args)
-            except Exception:
-                log.exception("A call after a commit failed")
-        for answer in batch.answers:
-            self._answer(answer, self._writing)
+        waits = [wait for call, args in batch.calls if (wait := _called(call, args)) is not None]
+        if waits:
+            DeferredList(waits, consumeErrors=True).addCallback(lambda _: self._answer_all(batch))
+        else:
+            self._answer_all(batch)
         if batch.keys:
             self.wakeups.fire(batch.keys)
         if self._hints is not None and batch.answers:
             self._hints.tell(batch.token, batch.keys)
+
+    def _answer_all(self, batch: Batch) -> None:
+        for answer in batch.answers:
+            self._answer(answer, self._writing)
 
     def heard(self, token: Token, keys: list[str]) -> None:
         """Another process has committed something."""
@@ -210,6 +217,16 @@ class Database:
         else:
             work = act.context.run(Deferred.fromCoroutine, needs.load(*needs.args))
         work.addCallback(loaded).addErrback(act.deferred.errback)
+
+
+def _called(call: Callable[..., object], args: tuple[Any, ...]) -> Deferred[Any] | None:
+    """Make a call after a commit; what the answers have to wait for."""
+    try:
+        result = call(*args)
+    except Exception:
+        log.exception("A call after a commit failed")
+        return None
+    return result if isinstance(result, Deferred) else None
 
 
 def committed(txn: Transaction) -> Token:

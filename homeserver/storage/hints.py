@@ -14,7 +14,7 @@ import orjson
 import psycopg2
 
 from homeserver.storage.links import DatabaseError
-from homeserver.storage.positions import Token
+from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.postgres import connect
 from homeserver.storage.wakeups import EVERYTHING
 
@@ -46,22 +46,22 @@ def payloads(token: Token, keys: Iterable[str]) -> Iterator[str]:
 class Hints:
     """A thread that carries hints both ways; `heard` is called on it."""
 
-    def __init__(self, dsn: str, writer: Callable[[], int], heard: Heard) -> None:
-        self._dsn, self._writer, self._heard = dsn, writer, heard
+    def __init__(self, dsn: str, writer: Callable[[], int], heard: Heard, horizon: Horizon) -> None:
+        self._dsn, self._writer, self._heard, self._horizon = dsn, writer, heard, horizon
         self._lock = Lock()
         self._token, self._keys = Token(), list[str]()
         self._waiting = False
         self._stopped = Event()
         self._seen = Token()  # what the table showed the last time
         self._known = Token()  # what hints have told, or looking has
-        self.company = True  # whether other processes are about; assumed until the first look
+        horizon.company = True  # assumed until the first look
         self._receive, self._wake = os.pipe()
         self._thread = Thread(target=self._run, name="storage-hints", daemon=True)
         self._thread.start()
 
     def tell(self, token: Token, keys: Iterable[str]) -> None:
         """This process has committed something."""
-        if not self.company:
+        if not self._horizon.company:
             return
         with self._lock:
             self._token = self._token.merge(token)
@@ -121,7 +121,7 @@ class Hints:
             if notice.pid != connection.info.backend_pid:
                 text, keys = orjson.loads(notice.payload)
                 token = Token.parse(text)
-                self.company = True
+                self._horizon.company = True
                 self._known = self._known.merge(token)
                 self._heard(token, keys)
         connection.notifies.clear()
@@ -130,7 +130,7 @@ class Hints:
         """What the table showed at the last look, and no hint has told since: that hint was lost."""
         cursor.execute(OTHERS, (self._writer(),))
         rows = cursor.fetchall()
-        self.company = any(alive for _, _, alive in rows)
+        self._horizon.company = any(alive for _, _, alive in rows)
         lost = not self._known.reaches(self._seen)
         self._seen = Token.of({writer: count for writer, count, _ in rows})
         self._known = self._known.merge(self._seen)

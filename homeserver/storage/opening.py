@@ -51,12 +51,13 @@ def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int 
     _migrate(link)
     stream = LeasedStream()
     reading = [Postgres(dsn) for _ in range(readers)]
-    database = _threads(link, stream, reading, reactor, memory, idle=RENEWAL)
+    horizon = Horizon()
+    database = _threads(link, stream, reading, reactor, memory, horizon, idle=RENEWAL)
 
     def heard(token: Token, keys: list[str]) -> None:
         reactor.callFromThread(database.heard, token, keys)
 
-    return database.with_hints(Hints(dsn, lambda: stream.writer, heard))
+    return database.with_hints(Hints(dsn, lambda: stream.writer, heard, horizon))
 
 
 def is_postgres(where: str) -> bool:
@@ -78,14 +79,16 @@ def _file(path: str, reactor: Any, memory: int, readers: int) -> Database:
     link = SQLite(sqlite.connect(path, writes=True, cache=pages), claim=claim)
     _migrate(link)
     reading = [SQLite(sqlite.connect(path, writes=False, cache=pages_read // readers)) for _ in range(readers)]
-    database = _threads(link, Stream(), reading, reactor, memory - pages - pages_read)
+    database = _threads(link, Stream(), reading, reactor, memory - pages - pages_read, Horizon())
     return database.with_care(Checkpoints(sqlite.connect(path, writes=True), path))
 
 
-def _threads(link: Link, stream: Stream, reading: Sequence[Link], reactor: Any, memory: int, idle: float | None = None) -> Database:
+def _threads(
+    link: Link, stream: Stream, reading: Sequence[Link], reactor: Any, memory: int, horizon: Horizon, idle: float | None = None
+) -> Database:
     sys.setswitchinterval(SWITCH)
     stream.open(link)
-    cache, horizon = Memory(memory), Horizon()
+    cache = Memory(memory)
     writer = Writer(link, stream, cache, horizon)
     database = Database([link, *reading], writer, horizon, cache, Wakeups(Clock(reactor)))
     return database.start(

@@ -97,6 +97,8 @@ class Horizon:
     """What this process knows to be committed.  Moved on the reactor's thread only, read anywhere."""
 
     token: Token = Token()
+    company: bool = False
+    """Whether other processes commit, too, as far as is known."""
 
     def learn(self, token: Token) -> None:
         """That much is committed."""

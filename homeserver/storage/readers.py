@@ -3,14 +3,20 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 from homeserver.storage.links import Link, Lost
 from homeserver.storage.memory import Memory
-from homeserver.storage.positions import Horizon
+from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.transactions import Transaction
 from homeserver.storage.writer import GROUP, Act, Answer, Batch, Writer
+
+
+def committed(link: Link) -> Token:
+    """How far each writer has come in the state of the database that the link shows."""
+    return Token.of(dict(link.all("SELECT writer, count FROM writers", {})))
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,9 @@ class View:
         token = self.horizon.token
         try:
             link.view()
-            return Answer(act, act.run(Transaction(link, self.memory, lambda: token, None, act.loaded)))
+            # With others about, what they committed is in the snapshot as well: whoever asks how far it goes is told exactly.
+            exact = partial(committed, link) if self.horizon.company else lambda: token
+            return Answer(act, act.run(Transaction(link, self.memory, exact, None, act.loaded)))
         except BaseException as error:  # a thread that ends would leave everybody waiting
             return Answer(act, None, error)
         finally:

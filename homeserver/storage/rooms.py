@@ -73,6 +73,8 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id,
     )
+    if row is not None:
+        txn.saw(row[-1])
     return _room(room_id, row)
 
 

@@ -50,6 +50,9 @@ class Effects(Protocol):
     def on_commit(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Remember a call for after the commit."""
 
+    def saw(self, position: int) -> None:
+        """Remember what the group comes after."""
+
     def wake(self, keys: tuple[str, ...]) -> None:
         """Remember keys to fire after the commit."""
 
@@ -140,6 +143,10 @@ class Transaction:
             self.memory.put(("concern", position), frozenset(whom), 150 * len(whom))
         return position
 
+    def saw(self, position: int) -> None:
+        """What this act writes comes after that position, perhaps of another process: who is told of it is told of both, in this order."""
+        self._writing().saw(position)
+
     def number(self) -> int:
         """An event number that nobody else gets."""
         return self._writing().number()
@@ -149,7 +156,10 @@ class Transaction:
         return self._token()
 
     def on_commit(self, call: Callable[..., object], *args: Any) -> None:
-        """Call on the reactor's thread once this is committed, before the act's answer is given; never if it is not."""
+        """Call on the reactor's thread once this is committed, before the act's answer is given; never if it is not.
+
+        Where it returns a Deferred, the answer waits for that; it must not fail or take long.
+        """
         self._writing().on_commit(call, args)
 
     def wake(self, *keys: str) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from homeserver.storage.buffer import Buffer
 from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Link, Lost, Row, Unavailable
 from homeserver.storage.memory import Draft, Memory
-from homeserver.storage.positions import Horizon, Token
+from homeserver.storage.positions import LARGEST, SHIFT, Horizon, Token
 from homeserver.storage.streams import Stream
 from homeserver.storage.transactions import Needs, Retry, Transaction
 
@@ -61,6 +61,7 @@ class Batch:
     keys: list[str] = field(default_factory=list)
     again: Sequence[Act] = ()
     token: Token = field(default_factory=Token)
+    seen: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,6 +97,12 @@ class Group:
     def on_commit(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Remember a call for after the commit."""
         self.batch.calls.append((call, args))
+
+    def saw(self, position: int) -> None:
+        """Remember what the group comes after.  That it is committed is certain, even if the act is undone."""
+        writer, count = position >> SHIFT, position & LARGEST
+        if writer != self.stream.writer and count > self.batch.seen.get(writer, 0):
+            self.batch.seen[writer] = count
 
     def wake(self, keys: tuple[str, ...]) -> None:
         """Remember keys to fire after the commit."""
@@ -141,7 +148,7 @@ class Writer:
         size = 1 if acts[0].tries >= ALONE else GROUP
         batch = self._safely(acts[:size])
         batch.again = [*batch.again, *acts[size:]]
-        batch.token = self.token()
+        batch.token = self.token().merge(Token.of(batch.seen)) if batch.seen else self.token()
         return batch
 
     def token(self) -> Token:
@@ -187,6 +194,7 @@ class Writer:
             whole.answers += batch.answers
             whole.calls += batch.calls
             whole.keys += batch.keys
+            whole.seen |= batch.seen
             if batch.again:
                 whole.again = [*batch.again, *acts[index + 1 :]]
                 break

@@ -39,6 +39,9 @@ class Poll:
         if since is not None and since.seen.counts != self.database.now().counts:
             # Another process may have given it out, and be ahead of what is known here.
             await self.database.reach(since.seen, BEHIND)
+        if since is not None and timeout <= 0:
+            # Nobody will wake who does not wait.
+            await self.database.catch_up()
         if since is not None and since.inbox and viewer.device_id is not None:
             self.sources.acknowledged.note(viewer.user_id, viewer.device_id, since.inbox)
         keys = self.caught_up.keys(viewer)

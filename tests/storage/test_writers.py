@@ -7,7 +7,9 @@ from typing import Any
 
 import psycopg2
 import pytest
+from twisted.internet.defer import Deferred
 
+from homeserver.storage import leases
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.hints import LARGEST, payloads
 from homeserver.storage.opening import open_database
@@ -89,6 +91,62 @@ def test_whoever_sees_a_position_sees_all_before_it_in_its_stream(pair: tuple[Da
         seen += found
     loop.run(*acts)
     assert sorted(seen) == list(range(2, 400))
+
+
+def test_whoever_is_told_of_an_act_is_told_of_what_it_came_after(pair: tuple[Database, Database], loop: Loop) -> None:
+    """Although the other process has not been heard yet: else two messages of a room would be told in the wrong order."""
+    one, other = pair
+    (place,) = loop.run(one.write(note, 1))
+
+    def after(txn: Transaction) -> tuple[int, bool]:
+        txn.saw(place)
+        return note(txn, 2), other.now().covers(place)
+
+    other.heard = lambda token, keys: None  # type: ignore[method-assign]
+    ((second, _),) = loop.run(other.write(after))
+    assert other.now().covers(second) and other.now().covers(place)
+
+
+def test_a_read_knows_exactly_how_far_it_sees(pair: tuple[Database, Database], loop: Loop) -> None:
+    one, other = pair
+    other.heard = lambda token, keys: None  # type: ignore[method-assign]
+    for number in range(1, 20):
+        (place,) = loop.run(one.write(note, number))
+        ((token, seen),) = loop.run(other.read(lambda txn: (txn.token(), notes(txn))))
+        assert token.covers(place) and number in seen
+    loop.run(Deferred.fromCoroutine(other.catch_up()))
+    assert other.now().covers(place)
+
+
+def test_an_answer_waits_for_what_is_called_after_the_commit(pair: tuple[Database, Database], loop: Loop) -> None:
+    one, _ = pair
+    gate: Deferred[None] = Deferred()
+    called: list[bool] = []
+
+    def waits() -> Deferred[None]:
+        called.append(True)
+        return gate
+
+    answer = one.write(lambda txn: txn.on_commit(waits))
+    loop.until(lambda: bool(called))
+    assert not answer.called
+    gate.callback(None)
+    loop.run(answer)
+
+
+def test_a_lease_ends_with_the_connection_of_its_holder(where: str, loop: Loop) -> None:
+    one, other = open_database(where, loop), open_database(where, loop)
+    assert loop.run(one.write(leases.hold, "work", "one", 60_000)) == [True]
+    assert loop.run(other.write(leases.hold, "work", "other", 60_000)) == [False]
+    assert loop.run(one.write(leases.hold, "work", "one", 60_000), other.read(leases.held, "wo")) == [True, {"work": "one"}]
+    (session,) = loop.run(one.write(lambda txn: txn.value("SELECT pg_backend_pid()")))
+    sql(where, f"SELECT pg_terminate_backend({session})")
+    loop.until(lambda: loop.run(other.write(leases.hold, "work", "other", 60_000)) == [True])
+    assert loop.run(one.write(leases.hold, "work", "one", 60_000)) == [False]
+    loop.run(other.write(leases.leave, "work", "other"))
+    assert loop.run(one.write(leases.hold, "work", "one", 60_000)) == [True]
+    one.close()
+    other.close()
 
 
 def test_an_act_that_would_wait_for_another_process_goes_first_in_the_next_group(pair: tuple[Database, Database], loop: Loop) -> None:

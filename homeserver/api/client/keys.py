@@ -117,6 +117,7 @@ class DeviceKeys:
         since = SyncToken.parse(query.since).seen
         if query.to is not None:
             SyncToken.parse(query.to)
+        await self.database.catch_up()
         found = await self.database.read(changes.device_lists, caller.user_id, since, self.database.now())
         return found.encode()
 
