@@ -1,10 +1,12 @@
 """What acts cost in statements: these numbers are promises.  A time is never tested."""
 
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
 from homeserver.rooms.presenting import Viewer
+from homeserver.settings import Presence
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import changes, selection, whole
 from homeserver.sync.room import Span
@@ -128,3 +130,80 @@ async def test_what_others_do_elsewhere_is_nobody_elses_business(network: Networ
     meter = Meter(bob)
     assert "rooms" not in good(await bob.get("/sync", since=since))
     assert meter.statements() == 0
+
+
+async def following(network: Network, count: int) -> tuple[Client, list[Client], str]:
+    """A sender and so many in one room who have nothing to hear any more."""
+    a = network.server("a", presence=Presence(enabled=False))
+    alice, readers = await a.user("alice"), [await a.user(f"reader{number}") for number in range(count)]
+    room = good(await alice.post("/createRoom", {"preset": "public_chat"}))["room_id"]
+    for reader in readers:
+        good(await reader.post(f"/join/{room}", {}))
+    return alice, readers, room
+
+
+async def heard(readers: list[Client], since: dict[str, str]) -> list[Any]:
+    """What each is told."""
+    answers = [good(await reader.get("/sync", since=since.get(reader.user_id, ""))) for reader in readers]
+    since.update({reader.user_id: answer["next_batch"] for reader, answer in zip(readers, answers, strict=True)})
+    return answers
+
+
+@story
+async def test_a_section_of_a_room_is_encoded_once_for_all_its_readers(network: Network) -> None:
+    alice, readers, room = await following(network, 12)
+    shared = alice.home.server.following.poll.caught_up.shared
+    since: dict[str, str] = {}
+    await heard(readers, since)
+    for number in range(3):
+        said = good(await alice.put(f"/rooms/{room}/send/m.room.message/{number}", HELLO))["event_id"]
+        before = shared.encoded
+        for answer in await heard(readers, since):
+            section = answer["rooms"]["join"][room]
+            assert [event["event_id"] for event in section["timeline"]["events"]] == [said]
+            assert section["unread_notifications"]["notification_count"] == number + 1
+        assert shared.encoded == before + 1
+
+
+@story
+async def test_who_is_caught_up_reads_nothing_whatever_they_are_told(network: Network) -> None:
+    alice, readers, room = await following(network, 3)
+    since: dict[str, str] = {}
+    await heard(readers, since)
+    said = good(await alice.put(f"/rooms/{room}/send/m.room.message/0", HELLO))["event_id"]
+    await heard(readers, since)
+    encrypted = {"messages": {reader.user_id: {"*": {"n": 1}} for reader in readers}}
+    reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": said, "key": "+"}}
+    for part, method, path, body in (
+        ("timeline", "PUT", f"/rooms/{room}/state/m.room.topic", {"topic": "new"}),
+        ("timeline", "PUT", f"/rooms/{room}/send/m.reaction/1", reaction),
+        ("ephemeral", "POST", f"/rooms/{room}/receipt/m.read/{said}", {}),
+        ("ephemeral", "PUT", f"/rooms/{room}/typing/{alice.user_id}", {"typing": True}),
+        ("to_device", "PUT", "/sendToDevice/m.room.encrypted/1", encrypted),
+    ):
+        good(await alice.request(method, path, body))
+        meter = Meter(alice)
+        for answer in await heard(readers, since):
+            events = answer["to_device"]["events"] if part == "to_device" else answer["rooms"]["join"][room][part]["events"]
+            assert len(events) == 1
+        assert (path, meter.statements()) == (path, 0)
+
+
+@story
+async def test_what_devices_have_got_is_deleted_in_one_act(network: Network) -> None:
+    alice, readers, _ = await following(network, 5)
+    since: dict[str, str] = {}
+    await heard(readers, since)
+    database = alice.home.server.database
+    for number in range(3):
+        messages = {reader.user_id: {"*": {"n": number}} for reader in readers}
+        good(await alice.put(f"/sendToDevice/m.room.encrypted/{number}", {"messages": messages}))
+        await heard(readers, since)
+    before = database.counts
+    assert not any("to_device" in answer for answer in await heard(readers, since))
+    assert (database.counts.acts, database.counts.reads) == (before.acts, before.reads)
+    # A new client of the same device is not told them either, deleted or not.
+    assert "to_device" not in good(await readers[0].get("/sync"))
+    await network.passes(5)
+    assert database.counts.acts == before.acts + 1
+    assert await database.read(lambda txn: txn.value("SELECT COUNT(*) FROM to_device_messages")) == 0
