@@ -143,6 +143,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
     coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus, **linking.edus})
+    between.bus.when_gone(coming.inbox.start)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
     working = (in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking, linking)

@@ -17,6 +17,7 @@ from homeserver.appservices.interest import Interest
 from homeserver.appservices.registration import Service
 from homeserver.appservices.services import Services
 from homeserver.appservices.transactions import Parcel, Reader, Seen
+from homeserver.bus.publishing import GONE
 from homeserver.clock import Clock
 from homeserver.errors import Refused
 from homeserver.federation.failures import PeerError
@@ -115,7 +116,7 @@ class Deliveries:
             if self._leads != led:
                 self._queues.clear()
                 self.database.wakeups.fire([WORK])
-            await self.clock.sleep(LEASE_SECONDS)
+            await self.database.wakeups.wait([GONE], LEASE_SECONDS)
 
     async def _run(self, service: Service) -> None:
         keys = [*KEYS, *(EPHEMERAL_KEYS if service.wants_ephemeral else ()), *(ENCRYPTION_KEYS if service.encryption else ())]

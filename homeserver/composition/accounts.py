@@ -82,6 +82,7 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside, bu
     short_tokens = ShortTokens(database, clock)
     jobs = {TELL_ROOMS: InRooms(database, rooms.timeline).tell, LEAVE: Departure(database, outside.leave).all_rooms}
     chores = Chores(database, clock, jobs)
+    bus.when_gone(chores.resume)
     profiles = Profiles(database, name, chores, outside.elsewhere)
     closing = Closing(database, devices, chores, outside.closed)
     account_data = AccountData(database)

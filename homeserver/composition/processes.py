@@ -1,11 +1,14 @@
 """The processes of one server: the bus between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from homeserver.bus.frames import secret_of
 from homeserver.bus.publishing import Alone, Bus
 from homeserver.bus.sockets import Place, Sockets
 from homeserver.composition.ground import Given, Ground, Service
+from homeserver.live.ring import Ring, Said
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,25 @@ class Processes:
 
 def compose(ground: Ground, given: Given) -> Processes:
     """Make it.  On SQLite, and in tests that give none, a process is alone."""
+    made = _made(ground, given)
+    _carry(ground.live, made.bus)
+    return made
+
+
+def _carry(live: Ring, bus: Bus) -> None:
+    """What is said live in one process is heard in all."""
+
+    def hear(payload: bytes) -> None:
+        live.hear(msgspec.msgpack.decode(payload, type=Said))
+
+    def publish(said: Said) -> None:
+        bus.publish("live", msgspec.msgpack.encode(replace(said, kind=str(said.kind), key=str(said.key))))
+
+    bus.subscribe("live", hear)
+    live.publish = publish
+
+
+def _made(ground: Ground, given: Given) -> Processes:
     if given.bus is not None:
         return Processes(given.bus, ())
     if ground.database.engine == "sqlite" or given.database is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from homeserver.bus.publishing import GONE
 from homeserver.clock import Clock
 from homeserver.events import canonical
 from homeserver.events.identifiers import ServerName
@@ -116,11 +117,13 @@ class Outbox:
 
     async def _watch(self) -> None:
         pause = min(TICK_SECONDS, self._backoff.longest_ms / 1000)
-        with self._database.wakeups.watch(["outbox"]) as watch:
+        wakeups = self._database.wakeups
+        with wakeups.watch(["outbox", GONE]) as watch, wakeups.watch([GONE]) as gone:
             due = 0.0
             while not self._stopped:
                 try:
-                    if self._clock.now() >= due:
+                    if self._clock.now() >= due or gone.fired:
+                        gone.fired = False
                         due = self._clock.now() + pause * 1000
                         await self._lead()
                         await self._tick()

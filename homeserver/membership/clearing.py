@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from homeserver.bus.publishing import GONE
 from homeserver.errors import NotFound, Refused
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
@@ -59,7 +60,7 @@ class Clearing:
     async def _run(self) -> None:
         database = self.timeline.database
         try:
-            with database.wakeups.watch([WORK]) as watch:
+            with database.wakeups.watch([WORK, GONE]) as watch:
                 while True:
                     try:
                         await self._look()

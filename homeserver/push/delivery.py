@@ -11,10 +11,11 @@ from uuid import uuid4
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from homeserver.bus.publishing import GONE
 from homeserver.clock import Clock
 from homeserver.push.gateway import retry_delay_ms
 from homeserver.push.spreading import Spread, spread
-from homeserver.storage import pushers
+from homeserver.storage import leases, pushers
 from homeserver.storage.database import Database
 from homeserver.storage.positions import Token
 from homeserver.storage.pushers import Due
@@ -22,6 +23,7 @@ from homeserver.storage.transactions import Transaction
 
 WORK = "push"
 LEASE_MS = 60_000
+LATER_THAN_ALL = 1 << 62
 AT_ONCE = 20
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.05, 30.0  # between two looks
 MOST_FAILURES = 20
@@ -65,7 +67,7 @@ class Deliveries:
     async def _run(self) -> None:
         try:
             while True:
-                with self.database.wakeups.watch([WORK]) as watch:
+                with self.database.wakeups.watch([WORK, GONE]) as watch:
                     wait = await self._safely()
                     await watch.wait(wait)
                 # Events that come close together are looked at together.
@@ -100,9 +102,16 @@ class Deliveries:
     async def _holds(self, now: int) -> bool:
         """Whether the work is this process's for a while."""
         if now + LEASE_MS // 2 > self._until_ms:
-            held = await self.database.write(pushers.claim, WORK, self._holder, now, now + LEASE_MS, str(self.database.now()))
+            held = await self.database.write(self._claim, now)
             self._until_ms = now + LEASE_MS if held else 0
         return self._until_ms > now
+
+    def _claim(self, txn: Transaction, now: int) -> bool:
+        if txn.engine == "postgres":
+            if not leases.hold(txn, WORK, self._holder, LEASE_MS):
+                return False
+            now = LATER_THAN_ALL  # whoever had the work has lost it
+        return pushers.claim(txn, WORK, self._holder, now, self.clock.now() + LEASE_MS, str(self.database.now()))
 
     async def _spread(self, now: int) -> None:
         if self._seen is None:

@@ -210,6 +210,26 @@ def status(user_id: str, found: Any) -> str | None:
     return next((event["content"].get("status_msg") for event in events if event["sender"] == user_id), None)
 
 
+def test_work_of_a_killed_process_is_taken_over_at_once(server: Program) -> None:
+    with invariants.connected(server.database) as rows:
+
+        def leader() -> str:
+            return str(rows("SELECT holder FROM leases WHERE name = 'outbox'")[0][0])
+
+        before, took = leader(), dict[int, float]()
+        for victim in workers(server):  # one of them has it
+            one_each(server)
+            began = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            while leader() == before and time.monotonic() < began + 4:
+                time.sleep(0.02)
+            took[victim] = time.monotonic() - began
+            if leader() != before:
+                break
+        assert leader() != before, took
+        one_each(server)
+
+
 def test_everything_is_told_once_in_order_also_while_processes_are_killed(authority: Authority, server: Program) -> None:
     crowd = Crowd.gather(server.url, rooms=3, talkers=8, followers=8)
     lines = [one.line for one in (*crowd.talkers, *crowd.followers)]
