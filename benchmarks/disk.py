@@ -118,7 +118,7 @@ class Disk:
         time.sleep(2)  # what is written behind
         return (self.size() - before) / count
 
-    def room(self, members: int, count: int) -> dict[str, Any]:
+    def room(self, members: int, count: int, says: bool) -> dict[str, Any]:
         """The figures of a room with so many members."""
         owner = self.server.user()
         room = self.server.ask("POST", "/createRoom", owner, {"preset": "public_chat"})["room_id"]
@@ -135,7 +135,7 @@ class Disk:
         def joined(_: int) -> None:
             self.server.ask("POST", f"/join/{quote(room)}", newcomers.pop())
 
-        messages = self.growth(said, count)
+        messages = self.growth(said, count) if says else 0
         states = self.growth(named, count // 10)
         newcomers = [self.server.user() for _ in range(count // 10)]
         return {"members": members, "message": messages, "state change": states, "join": self.growth(joined, count // 10)}
@@ -149,12 +149,13 @@ def main() -> None:
     parser.add_argument("--postgres")
     parser.add_argument("--members", default="2,1000")
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--no-messages", action="store_true", help="state changes and joins only")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(sys.argv[1:])
     size = partial(sqlite_size, asked.sqlite) if asked.sqlite else partial(postgres_size, asked.postgres)
     disk, rows = Disk(Server(asked.url), size), []
     for members in asked.members.split(","):
-        rows.append(disk.room(int(members), asked.count))
+        rows.append(disk.room(int(members), asked.count, not asked.no_messages))
         print(", ".join(f"{name} {value:,.0f}" for name, value in rows[-1].items()), flush=True)
     for name, used in sqlite_tables(asked.sqlite) if asked.sqlite else postgres_tables(asked.postgres):
         print(f"{name:45} {used:12,}")
