@@ -56,7 +56,8 @@ class Invites:
 
     async def allowed(self, inviter: UserID, targets: Sequence[UserID]) -> None:
         """Raise `InviteBlocked` if a local one of `targets` does not take invites of `inviter`."""
-        await self.timeline.database.read(self._allowed, inviter, targets)
+        if targets:
+            await self.timeline.database.read(self._allowed, inviter, targets)
 
     def _allowed(self, txn: Transaction, inviter: UserID, targets: Sequence[UserID]) -> None:
         for target in targets:

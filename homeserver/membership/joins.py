@@ -18,6 +18,7 @@ from homeserver.federation.entering import Entering
 from homeserver.federation.keyring import Keyring
 from homeserver.membership import blocks, candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
+from homeserver.membership.invites import profile
 from homeserver.rooms import visibility
 from homeserver.rooms.reception import Beginning
 from homeserver.rooms.timeline import Timeline
@@ -49,7 +50,7 @@ class Joins:
     entering: Entering
 
     async def join(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
-        """Join `user`; who is in the room already stays in it.  `content` are further fields of the member event.
+        """Join `user`; who is in the room already stays in it.  `content` are fields of the member event beside name and picture.
 
         Raises `NotFound` for a room that nobody will let the user into or know of, `Forbidden`, or what the candidates said.
         """
@@ -70,29 +71,31 @@ class Joins:
 
     def _route(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any]) -> Route:
         blocks.refuse(txn, room_id)
+        content = {**profile(txn, user), **content}
         ourselves = self.timeline.identity.name
         # Whom the ID names, and whom we remember from an earlier stay, is asked where the client names nobody.
         named = candidates.of_id(room_id) if not via else []
         if not visibility.may_know(txn, room_id, user):
             # To this user the room does not exist here, whether it does or not.
             return Route(False, content, candidates.order(None, via, named, ourselves))
-        member, invitation = members.get(txn, room_id, user), members.invitation(txn, room_id, user)
+        member, room = members.get(txn, room_id, user), rooms.get(txn, room_id)
+        here = room is not None and not room.departed
+        if room is not None and here:
+            if member is not None and member.membership in ("join", "invite", "ban"):
+                return Route(True, content, [])
+            verdict = restricted.judge(txn, room, user)
+            if verdict.voucher is not None:
+                return Route(True, {**content, restricted.VOUCHER: verdict.voucher}, [])
+            if not verdict.elsewhere:
+                return Route(True, content, [])
+        invitation = members.invitation(txn, room_id, user)
         invited = member is not None and member.membership == "invite"
         inviter = ServerName(member.sender.domain) if member is not None and invited else None
-        room = rooms.get(txn, room_id)
-        here = room is not None and not room.departed
         brought = invitation.candidates if invitation is not None else []
         known = [*brought, *(rooms.joined_servers(txn, room_id) if here or not via else []), *named]
         others = candidates.order(inviter, via, known, ourselves)
-        if room is None or not here:
-            return Route(False, content, others, _proof(member, invitation) if invited else None)
-        if member is not None and member.membership in ("join", "invite", "ban"):
-            return Route(True, content, others)
-        verdict = restricted.judge(txn, room, user)
-        if verdict.voucher is not None:
-            return Route(True, {**content, restricted.VOUCHER: verdict.voucher}, others)
         # Where nobody here may vouch for the user, another server can.
-        return Route(not (verdict.elsewhere and others), content, others)
+        return Route(here and not others, content, others, _proof(member, invitation) if invited else None)
 
     async def _enter(self, done: Done) -> None:
         """Take in the room that a candidate answered with.  Raises `Malformed` or `Denied` when the answer is no good."""

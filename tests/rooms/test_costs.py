@@ -94,5 +94,5 @@ async def test_what_is_written_in_an_act_is_not_read_again_in_it(network: Networ
     assert calls(made, "events/event.py:stored") == calls(joined, "events/event.py:stored") == 0
     assert calls(made, "events/signing.py:Key.sign") == 6
     assert calls(joined, "events/signing.py:Key.sign") == 1
-    assert made.statements <= 43 and joined.statements <= 24
-    assert made.trips <= 13 and joined.trips <= 18  # with those that begin transactions, which are the tests' own
+    assert made.statements <= 43 and joined.statements <= 22
+    assert made.trips <= 13 and joined.trips <= 14  # with those that begin transactions, which are the tests' own

@@ -93,8 +93,7 @@ class Membership:
     async def _join(self, caller: Caller, room_id: RoomID, via: Sequence[ServerName], body: dict[str, Any]) -> Entered:
         if caller.is_guest:
             await self.joins.require_guests(room_id)
-        content = {**await self.invites.profile(caller.user_id), **_content(body)}
-        return Entered(await self.joins.join(caller.user_id, room_id, via, content))
+        return Entered(await self.joins.join(caller.user_id, room_id, via, _content(body)))
 
     @post("/_matrix/client/v3/knock/{room_id_or_alias}", limit="join", suspended=False)
     async def knock(self, caller: Caller, room_id_or_alias: str, query: Via, body: dict[str, Any]) -> Entered:
