@@ -13,6 +13,7 @@ from homeserver.rooms.activity import Stamps
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.entering import Entrance, Observer
 from homeserver.rooms.openness import Completion
+from homeserver.rooms.sweeping import Sweeping
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events
 
@@ -42,7 +43,8 @@ def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
         DelayedEventPages(later),
     )
     tidy = Periodic(ground.clock, HOUR, partial(_forget_sent, ground))
-    return Rooms(timeline, later, endpoints, (later, tidy, Completion(ground.database)))
+    sweeping = Sweeping(ground.database, ground.clock)
+    return Rooms(timeline, later, endpoints, (later, tidy, Completion(ground.database), sweeping))
 
 
 async def _forget_sent(ground: Ground) -> None:

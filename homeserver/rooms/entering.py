@@ -47,7 +47,10 @@ class Entrance:
     stamps: Stamps
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
-        """Write one event and all that follows from it; answers the room as it is then (not yet stored)."""
+        """Write one event and all that follows from it; answers the room as it is then (not yet stored).
+
+        Each changes the room at least in its `seq`: who has seen all states of a room can tell that there are no more.
+        """
         room, stored = self._place(txn, room, decision)
         if stored.position is None:
             return room, stored
@@ -101,7 +104,7 @@ class Entrance:
         (events.add if decision.known is None else events.place)(txn, stored, decision.destinations)
         events.remember(txn, num, event)
         if not shown:
-            return room, stored
+            return replace(room, seq=room.seq + 1), stored
         head = next((i for i, head in enumerate(decision.heads) if head.event_id == event.event_id), None)
         heads = list(decision.heads)
         if head is not None:

@@ -52,7 +52,8 @@ def everything(txn: Transaction, root: bytes) -> list[Stored]:
 def put(txn: Transaction, root: bytes, changes: Mapping[Key, int | None]) -> bytes:
     """The root of the state that differs from `root` by `changes`; its new nodes are written."""
     new_root, nodes = state_map.put(root, changes, loader(txn))
-    fresh = [{"id": node_id, "node": node} for node_id, node in nodes.items() if txn.memory.get(("node", node_id)) is None]
+    # Also those that are in memory: what nobody referred to may have been swept away meanwhile.
+    fresh = [{"id": node_id, "node": node} for node_id, node in nodes.items()]
     txn.many("INSERT INTO state_nodes (id, node) VALUES (:id, :node) ON CONFLICT DO NOTHING", fresh)
     for node in fresh:
         txn.memory.put(("node", node["id"]), node["node"], 120 + len(node["node"]))
