@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.sync.test_sliding import STATE, forget_everything, room, say, sets, slide, window
 from tests.world import Client, Home, Network, good, story
 
@@ -68,3 +70,32 @@ async def test_what_is_stored_of_a_change_is_what_changed(network: Network) -> N
     assert acts == 1
     sizes = await home.server.database.read(lambda txn: txn.all("SELECT LENGTH(state) FROM sliding_states ORDER BY generation"))
     assert len(sizes) == 2 and sizes[1][0] < sizes[0][0] / 3
+
+
+@story
+async def test_who_comes_back_for_the_same_waits_before_looking(network: Network) -> None:
+    home = network.server("a")
+    alice, bob, rooms = await village(home, 3)
+    lists = {"all": window(limit=1, state=STATE)}
+    found, _, _ = await cost(home, bob, lists=lists)
+    database = home.server.database
+    for number in range(3):
+        inbox = found["extensions"]["to_device"]["next_batch"]
+        wishes = {**EXTENSIONS, "to_device": {"enabled": True, "since": inbox}}
+        before = database.counts.reads
+        waiting = Deferred.fromCoroutine(slide(bob, found["pos"], 20_000, lists=lists, extensions=wishes))
+        assert not waiting.called and database.counts.reads == before
+        if number == 1:
+            good(await alice.put(f"/sendToDevice/org.test/{number}", {"messages": {bob.user_id: {"*": {}}}}))
+        else:
+            await say(alice, rooms[number])
+        found = await waiting
+        assert database.counts.reads - before == 1
+        assert list(found["rooms"]) == ([] if number == 1 else [rooms[number]])
+        assert len(found["extensions"]["to_device"].get("events", [])) == (number == 1)
+    # Who wants something else is answered at once, and so is who missed something.
+    wider = {"all": window(limit=20, state=STATE)}
+    more = await slide(bob, found["pos"], 20_000, lists=wider, extensions=EXTENSIONS)
+    assert set(more["rooms"]) == set(rooms)
+    await say(alice, rooms[2])
+    assert list((await slide(bob, more["pos"], 20_000, lists=wider, extensions=EXTENSIONS))["rooms"]) == [rooms[2]]

@@ -18,11 +18,13 @@ from homeserver.storage.database import Database
 from homeserver.storage.sliding import Connection
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.beside import Sources
+from homeserver.sync.caught_up import concerns
 from homeserver.sync.poll import MAX_WAIT
 from homeserver.sync.sliding import extensions, reading
 from homeserver.sync.sliding.connection import Pos, State, UnknownPos
 from homeserver.sync.sliding.reading import Found, Known, Question
 from homeserver.sync.sliding.request import SlidingBody
+from homeserver.sync.sliding.resting import Resting
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -35,40 +37,51 @@ class SlidingPoll:
     clock: Clock
     sources: Sources
 
+    @property
+    def resting(self) -> Resting:
+        """Where connections came to."""
+        return Resting(self.database, self.sources)
+
     async def next(self, viewer: Viewer, pos: Pos | None, timeout: float, body: SlidingBody) -> bytes:
         """The answer as JSON: at once if there is news or no position, else when there is some, at the latest after `timeout` seconds.
 
         Raises `UnknownPos` for a position that is none of this connection.
         """
         owner = Connection(viewer.user_id, viewer.device_id or "", body.conn_id)
-        known, rooms = await self._known(owner, pos)
         body = self._acknowledge(viewer, body)
+        rest = self.resting.of(owner, pos, self.clock.now() - DAY_MS)
+        known, used, rooms = (rest.known, rest.used, rest.rooms) if rest is not None else await self._known(owner, pos)
         deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
-        before = known
+        before, look = known, rest is None or timeout <= 0 or not self.resting.quiet(rest, viewer, body)
         while True:
-            with self.database.wakeups.watch({viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms}) as watch:
-                now = replace(viewer, now=self.clock.now())
-                question = Question(now, owner, body, self.sources.typing.serial)
+            with self.database.wakeups.watch(concerns(viewer, rooms)) as watch:
+                if not look:
+                    # Who wants the same as before, and missed nothing, need not look before waiting.
+                    await watch.wait(min(timeout, MAX_WAIT))
+                    look = True
+                question = Question(replace(viewer, now=self.clock.now()), owner, body, self.sources.typing.serial)
                 found = await self.database.read(reading.read, question, before, self.sources.typing)
                 left = (deadline - self.clock.now()) / 1000
                 # What was read and found empty need not be read again.
                 before = found.known
                 if pos is None or found.news or left <= 0:
-                    return await self._answered(owner, pos, known.state, found)
+                    return await self._answered(question, pos, known.state, found, used)
                 if not found.rooms <= rooms:
                     # A room that nobody watched yet: something may have happened there since it was read.
                     rooms |= found.rooms
                     continue
                 if not await watch.wait(left):
-                    return await self._answered(owner, pos, known.state, found)
+                    return await self._answered(question, pos, known.state, found, used)
 
-    async def _known(self, owner: Connection, pos: Pos | None) -> tuple[Known, frozenset[str]]:
+    async def _known(self, owner: Connection, pos: Pos | None) -> tuple[Known, int, frozenset[str]]:
+        now = self.clock.now()
         if pos is None:
-            return Known(State()), frozenset()
+            return Known(State()), now, frozenset()
         known, used, rooms = await self.database.read(reading.known, owner, pos)
-        if used < self.clock.now() - DAY_MS:
-            await self.database.write(sliding.use, pos.connection, self.clock.now())
-        return known, rooms
+        if used < now - DAY_MS:
+            await self.database.write(sliding.use, pos.connection, now)
+            used = now
+        return known, used, rooms
 
     def _acknowledge(self, viewer: Viewer, body: SlidingBody) -> SlidingBody:
         """What the device says to have can be deleted, and is not to be told again; answers the request, saying so."""
@@ -84,15 +97,16 @@ class SlidingPoll:
         since = msgspec.structs.replace(wish, since=str(known))
         return msgspec.structs.replace(body, extensions=msgspec.structs.replace(body.extensions, to_device=since))
 
-    async def _answered(self, owner: Connection, pos: Pos | None, before: State, found: Found) -> bytes:
+    async def _answered(self, question: Question, pos: Pos | None, before: State, found: Found, used: int) -> bytes:
         """The answer with its position, once what the client knows with it is stored."""
-        state = found.known.state
+        owner, state = question.connection, found.known.state
         if pos is not None and state == before:
             connection, generation = pos.connection, pos.generation
         else:
             connection, generation = await self.database.write(_store, owner, pos, before, state, self.clock.now())
         assert found.known.seen is not None and found.known.typing is not None
         after = Pos(found.known.seen, found.known.typing, connection, generation)
+        self.resting.begin(owner, after, question.body, found, used)
         answer: dict[str, Any] = {"pos": str(after), **found.answer}
         return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
 
