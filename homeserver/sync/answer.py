@@ -31,10 +31,17 @@ class Beside:
 
 def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selection) -> bytes:
     """The whole answer; parts that are empty are left out where clients do not need them."""
+    answer = besides_rooms(changes, beside, next_batch, selection)
+    rooms = {"join": joined(changes.joined, beside, selection), **other_rooms(changes)}
+    rooms["join"] |= only_ephemeral(changes, beside, selection)
+    if any(rooms.values()):
+        answer["rooms"] = {name: section for name, section in rooms.items() if section}
+    return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)  # room ids are a type of their own
+
+
+def besides_rooms(changes: Changes, beside: Beside, next_batch: str, selection: Selection) -> dict[str, Any]:
+    """What is not about single rooms."""
     answer: dict[str, Any] = {"next_batch": next_batch}
-    rooms = _rooms(changes, beside, selection)
-    if rooms:
-        answer["rooms"] = rooms
     entries = [data(kind, content) for kind, content in changes.account_data if passes(selection.filter.account_data, kind, "")]
     if entries:
         answer["account_data"] = {"events": entries}
@@ -46,7 +53,7 @@ def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selec
     if lists:
         answer["device_lists"] = lists
     answer.update(key_state(beside.key_counts, beside.fallback_types))
-    return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)  # room ids are a type of their own
+    return answer
 
 
 def key_state(counts: Mapping[str, int], fallback_types: Sequence[str]) -> dict[str, Any]:
@@ -75,13 +82,26 @@ def is_news(changes: Changes, beside: Beside) -> bool:
     )
 
 
-def _rooms(changes: Changes, beside: Beside, selection: Selection) -> dict[str, Any]:
-    joined = {room.room_id: _joined(room, beside, selection) for room in changes.joined}
-    for room_id, found in beside.ephemeral.items():
-        if room_id not in joined:
-            joined[room_id] = {"ephemeral": {"events": found}, **counts(beside.counts.get(room_id, NO_COUNTS), selection.by_thread)}
+def joined(rooms: Iterable[RoomChanges], beside: Beside, selection: Selection) -> dict[str, Any]:
+    """The sections of rooms that the user is in."""
+    return {room.room_id: _joined(room, beside, selection) for room in rooms}
+
+
+def only_ephemeral(changes: Changes, beside: Beside, selection: Selection) -> dict[str, Any]:
+    """The sections of rooms in which nothing happened that lasts."""
+    others = beside.ephemeral.keys() - {room.room_id for room in changes.joined}
+    return {
+        room_id: {
+            "ephemeral": {"events": beside.ephemeral[room_id]},
+            **counts(beside.counts.get(room_id, NO_COUNTS), selection.by_thread),
+        }
+        for room_id in others
+    }
+
+
+def other_rooms(changes: Changes) -> dict[str, Any]:
+    """The sections of rooms that the user is not in."""
     sections = {
-        "join": joined,
         "leave": {room.room_id: _left(room) for room in changes.left},
         "invite": {room.room_id: {"invite_state": {"events": room.events}} for room in changes.invited},
         "knock": {room.room_id: {"knock_state": {"events": room.events}} for room in changes.knocked},

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from homeserver.rooms import presenting
-from homeserver.storage import lines, state, windows
+from homeserver.storage import lines, rooms, state, windows
 from homeserver.storage.lines import Line
 from homeserver.storage.rooms import Room
 from homeserver.storage.state import Key
@@ -42,6 +42,20 @@ class Block:
 def parts(members: frozenset[str] | None) -> tuple[Part, ...]:
     """What makes up a state of whose memberships only those of `members` are told; None: all."""
     return (True,) if members is None else (False, members)
+
+
+def later(
+    txn: Transaction, wanted: Mapping[str, tuple[bytes, tuple[Part, ...]]], only: Callable[[Line], bool] | None = None
+) -> dict[str, list[bytes]]:
+    """The pieces of the states of these rooms, whatever happened there since somebody noted their roots and parts."""
+    here = rooms.several(txn, wanted)
+    asked = [Block(here[room_id], root, part) for room_id, (root, some) in wanted.items() if room_id in here for part in some]
+    made = told(txn, asked, only)
+    found: dict[str, list[bytes]] = {room_id: [] for room_id in wanted}
+    for (room_id, _), piece in made.items():
+        if piece:
+            found[room_id].append(piece)
+    return found
 
 
 def told(txn: Transaction, wanted: Iterable[Block], only: Callable[[Line], bool] | None = None) -> dict[tuple[str, Part], bytes]:

@@ -3,6 +3,7 @@
 spec: client-server-api#syncing
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import orjson
@@ -12,7 +13,7 @@ from homeserver.rooms.presenting import Viewer
 from homeserver.storage import account_data, members
 from homeserver.storage.database import Database, committed
 from homeserver.storage.transactions import Transaction
-from homeserver.sync import changes
+from homeserver.sync import changes, streaming
 from homeserver.sync.answer import Beside
 from homeserver.sync.beside import Sources
 from homeserver.sync.caught_up import CaughtUp, concerns
@@ -34,8 +35,13 @@ class Poll:
     sources: Sources
     caught_up: CaughtUp
 
-    async def next(self, viewer: Viewer, since: SyncToken | None, timeout: float, selection: Selection) -> bytes:
-        """The answer as JSON: at once if there is news or no token, else when there is some, at the latest after `timeout` seconds."""
+    async def next(
+        self, viewer: Viewer, since: SyncToken | None, timeout: float, selection: Selection
+    ) -> bytes | AsyncIterator[bytes]:
+        """The answer as JSON, in pieces if it is large.
+
+        At once if there is news or no token, else when there is some, at the latest after `timeout` seconds.
+        """
         if since is not None and since.seen.counts != self.database.now().counts:
             # Another process may have given it out, and be ahead of what is known here.
             await self.database.reach(since.seen, BEHIND)
@@ -57,11 +63,16 @@ class Poll:
                 # An initial sync, and one with the whole state, never wait.
                 if since is None or selection.full_state or told.news or self.clock.now() >= deadline:
                     watch.seen = told.token
-                    return told.encode()
+                    return self._encoded(told)
                 # What was looked at and found empty need not be looked at again, but in rooms that nobody watched yet.
                 watch.seen = since = told.token
                 look = watch.change(told.keys)
-            return (await self._look(viewer, since, selection)).encode()
+            return self._encoded(await self._look(viewer, since, selection))
+
+    def _encoded(self, told: Read | Heard) -> bytes | AsyncIterator[bytes]:
+        if isinstance(told, Read) and streaming.is_large(told):
+            return streaming.pieces(self.database, told)
+        return told.encode()
 
     async def _look(self, viewer: Viewer, since: SyncToken | None, selection: Selection) -> Read | Heard:
         question = Question(

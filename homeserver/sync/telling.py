@@ -6,6 +6,7 @@ from typing import Any
 
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage.positions import Token
+from homeserver.sync.blocks import Part
 from homeserver.sync.selection import Selection
 
 
@@ -35,6 +36,8 @@ class RoomChanges:
     """The client knows nothing of the room yet."""
     introduced: frozenset[str] = frozenset()
     """Senders whose memberships come along, where members are loaded lazily."""
+    later: tuple[bytes, tuple[Part, ...]] | None = None
+    """The root and the parts of a state that is too large to be held at hand: it is read when it is sent, in the place of `state`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from homeserver.sync.selection import picky
 from homeserver.sync.telling import Question, RoomChanges, Summary
 
 AT_ONCE = 100  # rooms
+LARGE = 2000  # memberships that are held at hand
 HEROES = 5
 NAMES = ("m.room.name", "m.room.canonical_alias")
 
@@ -57,7 +58,9 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
     found = rooms.several(txn, room_ids)
     rooms.remember_versions(txn, found.values())
     pages = _pages(txn, question, upto, found)
-    before = _state(txn, question, pages)
+    # What is told of many members is read only when it is sent: see `streaming`.
+    large = not selection.lazy and sum(page.room.joined_members for page in pages.values()) > LARGE
+    before = {} if large else _state(txn, question, pages)
     shown = _shown(txn, question, pages)
     summaries = _summaries(txn, viewer.user_id, pages)
     data = windows.account_data(txn, viewer.user_id, pages)
@@ -67,12 +70,13 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
             shown[room_id],
             page.limited or question.since is not None,
             places.text(_in_front(page.events[0]), upto),
-            before[room_id],
+            before.get(room_id, ()),
             selection.state_after,
             summaries[room_id],
             data.get(room_id, []),
             True,
             page.senders if selection.lazy else frozenset(),
+            (page.root, blocks.parts(None)) if large else None,
         )
         for room_id, page in pages.items()
     }

@@ -18,7 +18,9 @@ from homeserver.sync.poll import Poll
 from homeserver.sync.selection import Selection
 from homeserver.sync.token import SyncToken
 from homeserver.web.callers import Caller
+from homeserver.web.router import JSON
 from homeserver.web.routes import get
+from homeserver.web.types import Response
 
 
 @lru_cache(maxsize=256)
@@ -52,13 +54,14 @@ class Sync:
     poll: Poll
 
     @get("/_matrix/client/v3/sync", guests=True)
-    async def sync(self, caller: Caller, query: SyncQuery) -> bytes:
+    async def sync(self, caller: Caller, query: SyncQuery) -> bytes | Response:
         """What happened since the token."""
         wanted = await self._selection(caller, query)
         since = SyncToken.parse(query.since) if query.since else None
         self.poll.sources.seen(caller.user_id, caller.device_id, query.set_presence, query.timeout / 1000)
         viewer = Viewer(caller.user_id, caller.device_id, self.clock.now())
-        return await self.poll.next(viewer, since, max(0, query.timeout) / 1000, wanted)
+        answer = await self.poll.next(viewer, since, max(0, query.timeout) / 1000, wanted)
+        return answer if isinstance(answer, bytes) else Response(200, dict(JSON), answer)
 
     async def _selection(self, caller: Caller, query: SyncQuery) -> Selection:
         after = query.use_state_after or query.state_after_unstable
