@@ -11,15 +11,15 @@ import secrets
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
 from homeserver.errors import TooLarge
 from homeserver.media.serving import Span
 
-PIECE = 64 * 1024
-WRITE_BEHIND = 256 * 1024
+# What is read, or written, in one visit to a thread: a visit costs as much as 30 KiB.
+PIECE = 256 * 1024
 ASKED_AT_ONCE = 500
 # Nobody takes longer between the renaming of a file and the commit of the row that names it.
 GRACE_SECONDS = 24 * 3600
@@ -44,21 +44,23 @@ class _Draft:
     """A file that is being written; its methods block."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / secrets.token_hex(16)
-        self._file = open(self.path, "xb")  # noqa: SIM115 - lives as long as the upload
+        self._file: FileIO | None = None
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def add(self, data: bytes) -> None:
+    def add(self, pieces: list[bytes]) -> None:
+        data, file = b"".join(pieces), self._opened()
         self._hash.update(data)
-        self._file.write(data)
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
         self.size += len(data)
 
-    def finish(self, place: Callable[[str], Path]) -> Blob:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+    def finish(self, pieces: list[bytes], place: Callable[[str], Path]) -> Blob:
+        self.add(pieces)
+        with self._opened() as file:
+            os.fsync(file.fileno())
         digest = self._hash.hexdigest()
         target = place(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +70,15 @@ class _Draft:
             _sync(folder)
         return Blob(digest, self.size)
 
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - lives as long as the upload
+        return self._file
+
     def discard(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -97,21 +106,21 @@ class Files:
     async def receive(self, pieces: AsyncIterable[bytes], limit: int) -> Blob:
         """Keep what `pieces` bring; raises `TooLarge` beyond `limit` bytes.  After any error nothing is left.
 
-        Holds `WRITE_BEHIND` bytes and one piece in memory, however long the content.
+        Holds `PIECE` bytes and one piece in memory, however long the content.
         """
-        draft: _Draft = await self.threads(_Draft, self.root / "incoming")
+        draft = _Draft(self.root / "incoming")
         try:
-            held, total = bytearray(), 0
+            held: list[bytes] = []
+            total = written = 0
             async for piece in pieces:
                 total += len(piece)
                 if total > limit:
                     raise TooLarge(f"The content is larger than {limit}")
-                held += piece
-                if len(held) >= WRITE_BEHIND:
-                    await self.threads(draft.add, bytes(held))
-                    held.clear()
-            await self.threads(draft.add, bytes(held))
-            blob: Blob = await self.threads(draft.finish, self.path)
+                held.append(piece)
+                if total - written >= PIECE:
+                    await self.threads(draft.add, held)
+                    held, written = [], total
+            blob: Blob = await self.threads(draft.finish, held, self.path)
             return blob
         except BaseException:
             draft.discard()
@@ -127,17 +136,17 @@ class Files:
 
     async def open(self, digest: str, span: Span) -> AsyncIterator[bytes]:
         """The bytes of `span`, to be read once; raises FileNotFoundError."""
-        return self._read(await self.threads(_open, self.path(digest), span.start), span)
+        file, piece = await self.threads(_open, self.path(digest), span)
+        return self._read(file, piece, span.size)
 
-    async def _read(self, file: BufferedReader, span: Span) -> AsyncIterator[bytes]:
+    async def _read(self, file: FileIO, piece: bytes, left: int) -> AsyncIterator[bytes]:
         try:
-            left = span.size
             while left > 0:
-                piece: bytes = await self.threads(file.read, min(PIECE, left))
                 if not piece:
                     raise OSError("a file is shorter than its row says")
                 left -= len(piece)
                 yield piece
+                piece = await self.threads(file.read, min(PIECE, left)) if left else b""
         finally:
             file.close()
 
@@ -162,10 +171,15 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def _open(path: Path, start: int) -> BufferedReader:
-    file = open(path, "rb")  # noqa: SIM115 - the caller closes it
-    file.seek(start)
-    return file
+def _open(path: Path, span: Span) -> tuple[FileIO, bytes]:
+    """A file, and the first piece of it, which often is all."""
+    file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    try:
+        file.seek(span.start)
+        return file, file.read(min(PIECE, span.size))
+    except BaseException:
+        file.close()
+        raise
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
 from typing import Any
 
 from OpenSSL import SSL
@@ -99,11 +99,19 @@ class Prompt(Server):
     def write(self, data: bytes) -> None:
         """Send; what the socket does not take now follows when it does."""
         if self.connected and not self._waits and not self.disconnecting:
-            sent = self.writeSomeData(data)
-            if isinstance(sent, int) and sent > 0:  # else the connection is lost, which Twisted finds out by itself
-                data = data[sent:]
+            data = self._send(data)
         if data:
             super().write(data)  # type: ignore[no-untyped-call]
+
+    def _send(self, data: bytes) -> bytes:
+        """What the socket did not take."""
+        left = memoryview(data)
+        while left:
+            sent = self.writeSomeData(left)  # type: ignore[arg-type]
+            if not isinstance(sent, int) or sent <= 0:  # full, or lost, which Twisted finds out by itself
+                return bytes(left)
+            left = left[sent:]
+        return b""
 
 
 @dataclass
@@ -120,6 +128,8 @@ class Doors:
         site, factory = self._served(listener, router)
         port = self.reactor.listenTCP(listener.port, factory, backlog=BACKLOG, interface=listener.host)
         port.transport = Prompt
+        # Those that it accepts have it from there: the end of an answer must not wait until its beginning was acknowledged.
+        port.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._open.append((port, site))
         return _url(listener, port)
 
@@ -129,6 +139,8 @@ class Doors:
         family = AF_INET6 if ":" in listener.host else AF_INET
         port = self.reactor.adoptStreamPort(opened, family, factory)
         port.transport = Prompt
+        # Those that it accepts have it from there: the end of an answer must not wait until its beginning was acknowledged.
+        port.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._open.append((port, site))
         return _url(listener, port)
 

@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,24 @@ def test_large_content_passes_in_pieces(files: Files) -> None:
     blob = run(files.receive(pieces(content, 70_000), len(content)))
     assert blob.size == len(content)
     assert content_of(files, blob.digest, Span(100_000, 900_001)) == content[100_000:900_001]
+
+
+def test_few_visits_to_a_thread(tmp_path: Path) -> None:
+    visits: list[str] = []
+
+    async def counted(function: Callable[..., Any], *args: Any) -> Any:
+        visits.append(function.__name__)
+        return function(*args)
+
+    files = Files(tmp_path, counted)
+    for size, writes, reads in ((1000, 1, 1), (1 << 20, 5, 4)):
+        content = os.urandom(size)
+        blob = run(files.receive(pieces(content, 65536), size))
+        assert len(visits) == writes
+        visits.clear()
+        assert content_of(files, blob.digest, Span(0, size)) == content
+        assert len(visits) == reads
+        visits.clear()
 
 
 @pytest.mark.parametrize("digest", ["", "../../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])
