@@ -73,9 +73,7 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id,
     )
-    if row is not None:
-        txn.saw(row[-1])
-    return _room(room_id, row)
+    return _locked(txn, room_id, row)
 
 
 def lock_to_send(txn: Transaction, room_id: str, user_id: str, device_id: str, txn_id: str) -> tuple[Room | None, str | None]:
@@ -87,7 +85,14 @@ def lock_to_send(txn: Transaction, room_id: str, user_id: str, device_id: str, t
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id, user=user_id, device=device_id, txn=txn_id,
     )  # fmt: skip
-    return (None, None) if row is None else (_room(room_id, row[1:]), row[0])
+    return (None, None) if row is None else (_locked(txn, room_id, row[1:]), row[0])
+
+
+def _locked(txn: Transaction, room_id: str, row: tuple[Any, ...] | None) -> Room | None:
+    """What is written to the room from here on comes after its last change, whichever process made that."""
+    if row is not None:
+        txn.saw(row[-1])
+    return _room(room_id, row)
 
 
 def _room(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
