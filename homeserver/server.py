@@ -131,7 +131,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
     in_rooms = rooms.compose(on, observers=watching)
-    entering = membership.compose(on, in_rooms, others, bridged.asking)
+    entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
     watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, watchers, closed)

@@ -15,7 +15,7 @@ RANKS = [
     {"web", "storage"},
     {"rooms", "live", "bus"},
     {"federation"},
-    {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence"},
+    {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence", "ephemeral"},
     {"room_keys"},
     {"membership", "sync"},
     {"api"},

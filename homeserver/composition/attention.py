@@ -1,4 +1,4 @@
-"""Attention: who is there, who types, who has read what."""
+"""Attention: who is there, who types, who has read what; what is said to those who are there, and not kept."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ from homeserver.api.client.presence import PresencePages
 from homeserver.api.client.receipts import ReadMarkers
 from homeserver.api.client.typing import TypingPages
 from homeserver.bus.publishing import Bus
+from homeserver.composition import ephemeral
 from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground, Service
+from homeserver.ephemeral.speaking import Speaking
 from homeserver.events.identifiers import ServerName
 from homeserver.presence.presence import Policy, Presence
 from homeserver.presence.typing import Typing
@@ -26,6 +28,7 @@ class Attention:
     presence: Presence
     typing: Typing
     receipts: Receipts
+    speaking: Speaking
     edus: Mapping[str, Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]]
     endpoints: tuple[object, ...]
     services: tuple[Service, ...]
@@ -38,9 +41,10 @@ def compose(ground: Ground, federation: Federation, bus: Bus) -> Attention:
     presence = Presence(database, clock, name, edus, Policy(chosen.enabled, chosen.over_federation), bus)
     typing = Typing(database, clock, name, edus, admits, bus)
     receipts = Receipts(database, clock, name, edus, admits)
-    endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts))
-    incoming = {"m.presence": presence.receive, "m.typing": typing.receive, "m.receipt": receipts.receive}
-    return Attention(presence, typing, receipts, incoming, endpoints, (presence,))
+    quiet = ephemeral.compose(ground, federation, admits, receipts.receive)
+    endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts, quiet.reading))
+    incoming = {"m.presence": presence.receive, "m.typing": typing.receive, **quiet.edus}
+    return Attention(presence, typing, receipts, quiet.speaking, incoming, endpoints, (presence,))
 
 
 def admits(txn: Transaction, room_id: str, server: str) -> bool:

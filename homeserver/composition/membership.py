@@ -15,6 +15,7 @@ from homeserver.composition.federation import Federation
 from homeserver.composition.ground import Ground, Service
 from homeserver.composition.rooms import Rooms
 from homeserver.directory.aliases import Aliases
+from homeserver.ephemeral.speaking import Speaking
 from homeserver.events.lifetimes import Lifetimes
 from homeserver.federation.history import History
 from homeserver.membership.accepting import Accepting
@@ -52,7 +53,7 @@ def register(ground: Ground) -> Register:
     return Register(ground.identity.name, Lifetimes(chosen.invite_lifetime, chosen.knock_lifetime), ground.clock.now)
 
 
-def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking) -> Membership:
+def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking, speaking: Speaking) -> Membership:
     """Make it."""
     timeline, peers, keyring = rooms.timeline, federation.peers, federation.keyring
     handshake = Handshake(peers, ground.identity, ground.clock)
@@ -64,7 +65,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     due = Due(ground.database, ground.clock, standing, Expiry(timeline, leaves, federation.entering), Accepting(joins, invites))
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
-        Sending(timeline, invites, aliases, rooms.delayed),
+        Sending(timeline, invites, aliases, rooms.delayed, speaking),
         Relations(ground.database, ground.clock),
         CreateRoom(timeline, invites, aliases, ground.settings.rooms.default_version, ground.settings.directory.publication),
         MembershipPages(joins, Knocks(timeline, handshake, standing), invites, leaves, aliases),

@@ -27,7 +27,7 @@ class Sync:
 
 def compose(ground: Ground, attention: Attention) -> Sync:
     """Make it."""
-    sources = Sources(ground.database, attention.typing, attention.presence, Acknowledged(ground.database, ground.clock))
+    sources = Sources(ground.database, attention.typing, attention.presence, Acknowledged(ground.database, ground.clock), ground.live)
     poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, Shared(), sources))
     sliding = SlidingSync(ground.clock, SlidingPoll(ground.database, ground.clock, sources))
     return Sync(poll, (SyncPages(ground.database, ground.clock, poll), sliding))

@@ -38,6 +38,8 @@ def check(event: Event, state: State) -> None:
         raise Denied("The event belongs to another room than the create event")
     if create.content.get("m.federate") is False and event.sender.domain != create.sender.domain:
         raise Denied("This room is not open to users of other servers")
+    if event.state_key is None and not event.version.keeps_messages:
+        raise Denied("No message is part of a room of this version")
     CHECKS.get(event.type, _check_other)(event, state)
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from homeserver.events.errors import UnknownVersion
+from homeserver.events.vendor import named
 
 _TOP = frozenset(
     {"event_id", "type", "room_id", "sender", "state_key", "content", "hashes", "signatures", "depth", "prev_events"}
@@ -62,6 +63,8 @@ class RoomVersion:
     resolution: Literal["1", "2", "2.1"] = "1"
     # Keys are only good for events made before they expire
     enforces_key_validity: bool = False
+    # Whether events without a state key are part of rooms; else they are forwarded and never kept
+    keeps_messages: bool = True
 
     @property
     def hashed_ids(self) -> bool:
@@ -114,8 +117,10 @@ V11 = replace(
 )
 V12 = replace(V11, id="12", room_id_is_create_hash=True, privileged_creators=True, resolution="2.1")
 
+EPHEMERAL = replace(V12, id=named("ephemeral.1"), stable=False, keeps_messages=False)
+
 VERSIONS: dict[str, RoomVersion] = {
-    version.id: version for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12)
+    version.id: version for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, EPHEMERAL)
 }
 
 DEFAULT = "12"

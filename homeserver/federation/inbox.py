@@ -19,18 +19,19 @@ from homeserver.events.arrival import Received
 from homeserver.events.errors import Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
+from homeserver.events.vendor import named
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.deferring import Shared, TooMany, Turns, in_turns, start
 from homeserver.federation.entering import Entering
 from homeserver.federation.gaps import Gaps, Unfillable
-from homeserver.rooms import acl
+from homeserver.rooms import acl, visibility
 from homeserver.rooms.reception import Outcome, Reception
-from homeserver.storage import events, inbox, rooms
+from homeserver.storage import events, inbox, members, rooms
 from homeserver.storage.database import Database, DatabaseError
 from homeserver.storage.events import Status
 from homeserver.storage.inbox import Waiting
 from homeserver.storage.rooms import Room
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Remembering, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ TOGETHER = 20  # transactions of all servers that are worked for side by side
 AGAIN_MS = 1000
 AT_A_TIME = 8  # events read in one turn of the reactor
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
+HELD, MOST_HELD = 60.0, 500  # seconds until events of rooms that the origin may not know of are looked at once more, and how many
 GIVE_UP_MS = 24 * 3600 * 1000
 
 TakeEDU = Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]
@@ -49,9 +51,12 @@ TakeEDU = Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]
 TakeOutside = Callable[[ServerName, Event], Awaitable[bool]]
 """What to do with an event of a room that this server is not in, such as the end of an invite; False: nothing."""
 
+Strange = Sequence[tuple[RoomID, dict[str, Any]]]
+"""Events, read, of rooms that the origin may not know of."""
+
 NOT_HERE = "This server is not in the room"
 NOTHING_WRONG = b'{"pdus":{}}'
-VOLATILE = frozenset({"m.typing", "m.presence", "m.receipt"})
+VOLATILE = frozenset({"m.typing", "m.presence", "m.receipt", named("ephemeral")})
 
 
 class _Body(msgspec.Struct):
@@ -92,7 +97,7 @@ class Inbox:
         self._turns = Turns(AT_ONCE)
         self._of_origin, self._of_all = Turns(PER_ORIGIN, QUEUED), Turns(TOGETHER)
         self._pauses: dict[tuple[str, str], float] = {}
-        self._stopped = False
+        self._stopped, self._held = False, 0
 
     # --- the transaction ---------------------------------------------------------------------------------
 
@@ -118,7 +123,7 @@ class Inbox:
         if not content.pdus and not lasting:
             return NOTHING_WRONG  # there is nothing to remember
         await self._entering.settled(content.pdus)
-        reads = await self._read_all(content.pdus)
+        reads = await self._read_all(origin, content.pdus)
         received = [] if self._stopped else [read.received for read in reads if read.received is not None]
         verdicts = await self._gaps.keyring.verdicts(received, ask=False)
         taken = await self._kept(origin, txn_id, reads, verdicts)
@@ -128,19 +133,43 @@ class Inbox:
             self._begin((room_id, origin))
         return taken.answer
 
-    async def _read_all(self, raws: Sequence[msgspec.Raw]) -> list[_Read]:
-        """What can be said of events by themselves: form, hash, size.  Those that have no form at all are left out."""
+    async def _read_all(self, origin: ServerName, raws: Sequence[msgspec.Raw]) -> list[_Read]:
+        """What can be said of events by themselves: form, hash, size.  Those that have no form at all are left out.
+
+        A room of which the origin may not know is one that nobody knows.
+        """
         found: list[tuple[RoomID, dict[str, Any]]] = []
         async for piece in in_turns(raws, AT_A_TIME, self._clock):
             found += [data for raw in piece if (data := _decoded(bytes(raw))) is not None]
         room_ids = {room_id for room_id, _ in found}
-        versions = {room_id: rooms.remembered_version(self._database.memory, room_id) for room_id in room_ids}
+        versions = {room_id: _remembered(self._database.memory, origin, room_id) for room_id in room_ids}
         if None in versions.values():
-            versions = await self._database.read(_versions, room_ids)
+            versions = await self._database.read(_versions, origin, room_ids)
+            self._hold(origin, [one for one in found if versions[one[0]] is None])
         reads: list[_Read] = []
         async for some in in_turns(found, AT_A_TIME, self._clock):
             reads += [read for room_id, data in some if (read := _judged(room_id, data, versions[room_id])) is not None]
         return reads
+
+    def _hold(self, origin: ServerName, strange: Strange) -> None:
+        """Who is heard of in a room for the first time may have come into it just now: their events are looked at once more, soon."""
+        if strange and self._held + len(strange) <= MOST_HELD:
+            self._held += len(strange)
+            self._clock.later(HELD, self._release, origin, strange)
+
+    def _release(self, origin: ServerName, strange: Strange) -> None:
+        self._held -= len(strange)
+        if not self._stopped:
+            start(self._once_more(origin, strange)).addErrback(_logged)
+
+    async def _once_more(self, origin: ServerName, strange: Strange) -> None:
+        versions = await self._database.read(_versions, origin, {room_id for room_id, _ in strange})
+        known = [one for one in strange if versions[one[0]] is not None]
+        reads = [read for room_id, data in known if (read := _judged(room_id, data, versions[room_id])) is not None]
+        if reads:
+            taken = await self._kept(origin, f"held {reads[0].event_id}", reads, {})
+            for room_id in taken.waiting:
+                self._begin((room_id, origin))
 
     async def _kept(self, origin: ServerName, txn_id: str, reads: Sequence[_Read], verdicts: Mapping[EventID, str | None]) -> _Taken:
         """One act.  Nearly always nothing is missing, and the events are part of their rooms with it."""
@@ -361,8 +390,21 @@ def _decoded(raw: bytes) -> tuple[RoomID, dict[str, Any]] | None:
     return None if not isinstance(room_id, str) or "\0" in room_id else (RoomID(room_id), data)
 
 
-def _versions(txn: Transaction, room_ids: Collection[RoomID]) -> dict[RoomID, RoomVersion | None]:
-    return {room_id: rooms.version(txn, room_id) for room_id in room_ids}
+def _remembered(memory: Remembering, origin: ServerName, room_id: RoomID) -> RoomVersion | None:
+    """The version of a room that the origin was once allowed to know of."""
+    return rooms.remembered_version(memory, room_id) if memory.get(("heard", room_id, origin)) else None
+
+
+def _versions(txn: Transaction, origin: ServerName, room_ids: Collection[RoomID]) -> dict[RoomID, RoomVersion | None]:
+    return {room_id: rooms.version(txn, room_id) if _may_speak(txn, origin, room_id) else None for room_id in room_ids}
+
+
+def _may_speak(txn: Transaction, origin: ServerName, room_id: RoomID) -> bool:
+    """Whether the origin may know of the room, or one of our users was invited or knocks there through it."""
+    if not visibility.may_know(txn, room_id, origin) and origin not in members.asked_about(txn, room_id):
+        return False
+    txn.memory.put(("heard", room_id, origin), True, 250)
+    return True
 
 
 def _judged(room_id: RoomID, data: dict[str, Any], version: RoomVersion | None) -> _Read | None:

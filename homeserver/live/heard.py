@@ -14,7 +14,7 @@ MOST_SPEAKERS = 64
 class Heard:
     """Process -> the number of the last thing it said that was heard."""
 
-    last: dict[int, int] = field(default_factory=dict)
+    last: dict[int, int] = field(default_factory=dict, hash=False)
 
     def covers(self, speaker: int, number: int) -> bool:
         """Whether this was heard."""
@@ -31,6 +31,9 @@ class Heard:
         except ValueError:
             return None
         return cls(found) if len(found) <= MOST_SPEAKERS else None
+
+
+NOTHING = Heard()
 
 
 def _pairs(text: str) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,8 @@ from homeserver.storage.wakeups import Wakeups
 
 OVERHEAD = 300  # bytes an entry costs beside its content
 TO_DEVICE = "to_device"  # a message from device to device, as JSON
+TIMELINE = "timeline"  # a message in a room, as `homeserver.ephemeral` writes it
+RECEIPT = "receipt"  # the content of an `m.receipt` in a room, as JSON
 
 
 @dataclass(frozen=True, slots=True)

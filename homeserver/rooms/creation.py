@@ -9,7 +9,10 @@ from typing import Any
 from homeserver.errors import Refused
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomAlias, UserID
-from homeserver.events.versions import RoomVersion
+from homeserver.events.vendor import named
+from homeserver.events.versions import EPHEMERAL, RoomVersion
+
+DELIVERY = named("delivery")
 
 PRESETS: dict[str, dict[str, str]] = {
     "private_chat": {"join_rule": "invite", "history_visibility": "shared", "guest_access": "can_join"},
@@ -77,6 +80,8 @@ def first_events(wish: Wish) -> list[Draft]:
     if wish.topic is not None:
         state.pop(("m.room.topic", ""), None)
         state["m.room.topic", ""] = {"topic": wish.topic, "m.topic": {"m.text": [{"body": wish.topic, "mimetype": "text/plain"}]}}
+    if not wish.version.keeps_messages:
+        state.setdefault(("m.room.encryption", ""), {"algorithm": "m.megolm.v1.aes-sha2"})
     power = state.pop(("m.room.power_levels", ""), None)
     me = wish.creator
     return [
@@ -87,8 +92,20 @@ def first_events(wish: Wish) -> list[Draft]:
     ]
 
 
+def delivery(creation_content: dict[str, Any], wanted: str | None) -> str | None:
+    """The room version that what is asked for needs: `wanted`, or that of ephemeral rooms.  Raises a refusal where the two contradict."""
+    kind = creation_content.get(DELIVERY, "ephemeral" if wanted == EPHEMERAL.id else "backup")
+    if kind not in ("backup", "ephemeral"):
+        raise Refused(400, "M_INVALID_PARAM", f"{DELIVERY} is backup or ephemeral")
+    if wanted is not None and (kind == "ephemeral") != (wanted == EPHEMERAL.id):
+        raise Refused(400, "M_INVALID_PARAM", f"Rooms of version {EPHEMERAL.id}, and no others, have {DELIVERY}: ephemeral")
+    return EPHEMERAL.id if kind == "ephemeral" else wanted
+
+
 def _create_content(wish: Wish) -> dict[str, Any]:
     content = {key: value for key, value in wish.creation_content.items() if key not in ("creator", "room_version")}
+    if not wish.version.keeps_messages:
+        content[DELIVERY] = "ephemeral"
     content["room_version"] = wish.version.id
     if wish.version.creator_in_content:
         content["creator"] = wish.creator

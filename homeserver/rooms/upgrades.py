@@ -18,6 +18,7 @@ from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 from homeserver.rooms import visibility
+from homeserver.rooms.creation import DELIVERY
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import directory, events, members, rooms, state
 from homeserver.storage.rooms import Room
@@ -146,6 +147,8 @@ def _require_power(old: Room, view: Mapping[tuple[str, str], Event], user: UserI
 def _create(upgrade: Upgrade, view: Mapping[tuple[str, str], Event], last: EventID | None) -> Draft:
     """The first event of the new room; `last` is the tombstone, where it can be named."""
     content = {key: value for key, value in view[CREATE].content.items() if key not in MADE_ANEW}
+    if content.get(DELIVERY) == "ephemeral" and upgrade.version.keeps_messages:
+        raise Refused(400, "M_INVALID_PARAM", "What is said in this room is not kept: that cannot be changed")
     content["room_version"] = upgrade.version.id
     content["predecessor"] = {"room_id": upgrade.room_id, **({"event_id": last} if last is not None else {})}
     if upgrade.version.creator_in_content:

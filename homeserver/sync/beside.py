@@ -6,6 +6,8 @@ from typing import Any
 
 from homeserver.events.identifiers import UserID
 from homeserver.keys import changes as keys
+from homeserver.live.heard import NOTHING, Heard
+from homeserver.live.ring import Ring, Said
 from homeserver.presence.presence import Presence
 from homeserver.presence.typing import Typing
 from homeserver.push import counting
@@ -18,6 +20,7 @@ from homeserver.storage.transactions import Transaction
 from homeserver.sync.acknowledging import Acknowledged
 from homeserver.sync.answer import Beside
 from homeserver.sync.selection import Selection, passes, wants_room
+from homeserver.sync.spoken import Spoken
 from homeserver.sync.telling import Changes, Question
 from homeserver.sync.token import SyncToken
 
@@ -28,6 +31,7 @@ class Live:
 
     typing: int = 0
     presence: int = 0
+    heard: Heard = NOTHING
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,23 @@ class Sources:
     typing: Typing
     presence: Presence
     acknowledged: Acknowledged
+    ring: Ring
 
     def live(self) -> Live:
         """The serials as they are now."""
-        return Live(self.typing.serial, self.presence.serial)
+        return Live(self.typing.serial, self.presence.serial, self.ring.heard())
+
+    def said(self, since: SyncToken | None, live: Live, keys: Iterable[str]) -> list[Said]:
+        """What was said live since a token, up to `live`; who has no token has missed nothing."""
+        return [] if since is None else self.ring.between(since.live, live.heard, keys)
 
     def seen(self, user_id: UserID, device_id: str | None, state: str, seconds: float) -> None:
         """A device asks for news, for so long, and says how its user is."""
         self.presence.seen(user_id, device_id, state, max(seconds, 30.0))
 
-    def read(self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes) -> tuple[Beside, int]:
+    def read(
+        self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes, spoken: Spoken
+    ) -> tuple[Beside, int]:
         """What goes with `found`, and the number of the last message to the device."""
         user, device = question.viewer.user_id, question.viewer.device_id
         after = since.inbox if since else self.acknowledged.upto(user, device or "")
@@ -55,6 +66,8 @@ class Sources:
         lists = keys.device_lists(txn, user, since.seen if since else None, found.upto)
         selection = question.selection
         ephemeral = self._ephemeral(txn, question, since, found)
+        for room_id, receipts in spoken.receipts.items():
+            ephemeral.setdefault(room_id, []).extend(receipts)
         rooms = {room.room_id for room in found.joined} | ephemeral.keys()
         fresh = [room.room_id for room in found.joined if room.whole]
         presence = self.presence.since(txn, user, since.presence if since else 0, fresh)
@@ -62,7 +75,7 @@ class Sources:
             ephemeral=ephemeral,
             presence=[event for event in presence if passes(selection.filter.presence, event["type"], event["sender"])],
             counts=counting.counts(txn, user, rooms, selection.ignored),
-            to_device=messages,
+            to_device=[*messages, *spoken.mail],
             device_changed=lists.changed,
             device_left=lists.left,
             key_counts=one_time_keys.counts(txn, user, device) if device else {},

@@ -16,6 +16,7 @@ from homeserver.storage import account_data, receipts
 from homeserver.storage.database import Database
 from homeserver.storage.positions import Token
 from homeserver.storage.to_device import PAGE
+from homeserver.sync import spoken
 from homeserver.sync.beside import Sources
 from homeserver.sync.heard import Heard, Read
 from homeserver.sync.selection import Selection, passes, wants_room
@@ -96,6 +97,10 @@ class CaughtUp:
         typing = self.sources.typing_since(selection, since.typing, standing.rooms, standing.ignored)
         for room_id, users in typing.items():
             rooms.setdefault(room_id, Room()).typing = users
+        heard = spoken.sort(self.sources.said(since, live, standing.keys), viewer, selection, standing.ignored)
+        for room_id in heard.timelines.keys() | heard.receipts.keys():
+            room = rooms.setdefault(room_id, Room())
+            room.spoken, room.read = heard.timelines.get(room_id, ()), heard.receipts.get(room_id, ())
         told: dict[str, bytes] = {}
         for room_id, room in rooms.items():
             if not (room.quiet or _tellable(viewer, selection, standing, known, room_id, room)):
@@ -106,14 +111,14 @@ class CaughtUp:
         mail = [one for one in standing.mail if one[0] > since.inbox][:PAGE] if standing.mail else []
         standing.told = now
         return Heard(
-            token=SyncToken(now, live.typing, live.presence, mail[-1][0] if mail else since.inbox),
+            token=SyncToken(now, live.typing, live.presence, mail[-1][0] if mail else since.inbox, live.heard),
             keys=standing.keys,
             selection=selection,
             sections=told,
             counts={room_id: standing.counts[room_id] for room_id in told if room_id in standing.counts},
             uncounted=[room_id for room_id in told if room_id not in standing.counts],
             account_data=[one for one in data.items() if passes(selection.filter.account_data, one[0], "")] if data else [],
-            mail=[message for _, message in mail],
+            mail=[*(message for _, message in mail), *heard.mail],
             key_counts=standing.key_counts,
             fallback_types=standing.fallback_types,
             ignored=standing.ignored,

@@ -13,9 +13,9 @@ from homeserver.rooms.presenting import Viewer
 from homeserver.storage import account_data, members
 from homeserver.storage.database import Database, committed
 from homeserver.storage.transactions import Transaction
-from homeserver.sync import changes, streaming
+from homeserver.sync import changes, spoken, streaming
 from homeserver.sync.answer import Beside
-from homeserver.sync.beside import Sources
+from homeserver.sync.beside import Live, Sources
 from homeserver.sync.caught_up import CaughtUp, concerns
 from homeserver.sync.heard import Heard, Read
 from homeserver.sync.selection import Selection
@@ -90,17 +90,22 @@ class Poll:
 
     async def _read(self, question: Question, since: SyncToken | None) -> Read:
         live = self.sources.live()
-        found, beside, inbox, unheard = await self.database.read(self._everything, question, since)
-        token = SyncToken(found.upto, live.typing, live.presence, inbox)
+        found, beside, inbox, unheard = await self.database.read(self._everything, question, since, live)
+        token = SyncToken(found.upto, live.typing, live.presence, inbox, live.heard)
         read = Read(found, beside, token, question.selection, concerns(question.viewer, found.in_rooms))
         self.caught_up.remember(question.viewer, since, read, unheard)
         return read
 
-    def _everything(self, txn: Transaction, question: Question, since: SyncToken | None) -> tuple[Changes, Beside, int, frozenset[str]]:
+    def _everything(
+        self, txn: Transaction, question: Question, since: SyncToken | None, live: Live
+    ) -> tuple[Changes, Beside, int, frozenset[str]]:
         selection = replace(question.selection, ignored=ignored(txn, question.viewer.user_id))
         question = replace(question, selection=selection)
         found = changes.read(txn, question, committed(txn))
-        beside, inbox = self.sources.read(txn, question, since, found)
+        said = self.sources.said(since, live, concerns(question.viewer, found.in_rooms))
+        heard = spoken.sort(said, question.viewer, selection, selection.ignored)
+        found = spoken.merged(found, heard, str(SyncToken(found.upto)), selection)
+        beside, inbox = self.sources.read(txn, question, since, found, heard)
         return found, beside, inbox, selection.ignored
 
 

@@ -12,9 +12,10 @@ from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.recent import Said
 from homeserver.storage.positions import Token
 from homeserver.storage.receipts import Receipt
-from homeserver.sync import answer
+from homeserver.sync import answer, spoken
 from homeserver.sync.selection import Selection, passes, wants_room
 from homeserver.sync.telling import Question, RoomChanges
+from homeserver.sync.token import SyncToken
 
 MOST = 1000  # sections that are kept at a time
 LONGEST_MS = 1000  # as long they may be used: what they say of the age of events goes on
@@ -27,6 +28,10 @@ class Room:
     said: list[Said] = field(default_factory=list)
     receipts: dict[tuple[str, str, str], tuple[int, Receipt]] = field(default_factory=dict)
     typing: Sequence[dict[str, Any]] | None = None
+    spoken: Sequence[bytes] = ()
+    """Messages that are kept nowhere."""
+    read: Sequence[dict[str, Any]] = ()
+    """Receipts for such."""
 
     @property
     def quiet(self) -> bool:
@@ -57,6 +62,8 @@ class Shared:
             tuple([one.stored.position for one in room.said]),
             tuple([position for position, _ in room.receipts.values()]),
             None if room.typing is None else repr(room.typing),
+            tuple(room.spoken),
+            repr(room.read),
             id(selection.filter),
             selection.state_after,
             ignored,
@@ -73,6 +80,8 @@ class Shared:
         ephemeral = _ephemeral(selection, ignored, room_id, room)
         if room.said and wants_room(selection.rooms, room_id):
             shown = answer.section(self._changes(viewer, selection, now, room_id, room), ephemeral, selection)
+        elif room.spoken:
+            shown = answer.section(spoken.changes(room_id, room.spoken, str(SyncToken(now)), selection), ephemeral, selection)
         elif ephemeral:
             shown = {"ephemeral": {"events": ephemeral}}
         else:
@@ -84,6 +93,7 @@ class Shared:
         order = room.said[0].stored.order
         assert order is not None
         timeline = [presenting.told(viewer, one.stored, one.replaced) for one in room.said if selection.timeline(one.stored.event)]
+        timeline += room.spoken
         state = {one.stored.key: one for one in room.said if one.stored.event.state_key is not None}
         wanted = [one for one in state.values() if selection.state_after and selection.state(one.stored.event)]
         after = [presenting.told_as_state(one.stored, one.replaced) for one in wanted]
@@ -92,7 +102,7 @@ class Shared:
 
 
 def _ephemeral(selection: Selection, ignored: frozenset[str], room_id: str, room: Room) -> list[dict[str, Any]]:
-    shown = list(room.typing or ())
+    shown = [*(room.typing or ()), *room.read]
     wanted = selection.rooms.ephemeral
     if room.receipts and passes(wanted, "m.receipt", "") and wants_room(selection.rooms, room_id) and wants_room(wanted, room_id):
         content = reading.contents([receipt for _, receipt in room.receipts.values()], ignored).get(room_id)

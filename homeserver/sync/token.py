@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from homeserver.errors import InvalidParam
+from homeserver.live.heard import NOTHING, Heard
 from homeserver.rooms import places
 from homeserver.storage.positions import Token
 
@@ -16,9 +17,11 @@ class SyncToken:
     typing: int = 0
     presence: int = 0
     inbox: int = 0
+    live: Heard = NOTHING
 
     def __str__(self) -> str:
-        return f"s{self.seen}~{self.typing}.{self.presence}.{self.inbox}"
+        live = str(self.live)
+        return f"s{self.seen}~{self.typing}.{self.presence}.{self.inbox}" + (f"~{live}" if live else "")
 
     @staticmethod
     def parse(text: str) -> "SyncToken":
@@ -29,8 +32,9 @@ class SyncToken:
 @lru_cache(maxsize=1000)  # many come back with the same one
 def _parsed(text: str) -> SyncToken:
     seen = places.positions(text)
-    numbers = text.partition("~")[2].split(".")
-    if len(numbers) != 3 or not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
+    memory, _, live = text.partition("~")[2].partition("~")
+    numbers, heard = memory.split("."), Heard.parse(live)
+    if heard is None or len(numbers) != 3 or not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
         raise InvalidParam(f"{text!r} is not a token of this server")
     typing, presence, inbox = (int(number) for number in numbers)
-    return SyncToken(seen, typing, presence, inbox)
+    return SyncToken(seen, typing, presence, inbox, heard)

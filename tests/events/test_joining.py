@@ -7,7 +7,7 @@ from homeserver.events.errors import Denied, Malformed
 from homeserver.events.identifiers import EventID, RoomID
 from tests.events.rooms import ALICE, BOB, EVE, START, Room
 
-EVERY = list(versions.VERSIONS)
+EVERY = [version.id for version in versions.VERSIONS.values() if version.stable]
 
 
 def template(room, kind="join", **content):

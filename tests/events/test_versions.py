@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from homeserver.events import versions
-from homeserver.events.errors import UnknownVersion
+from homeserver.events.errors import Denied, UnknownVersion
 from homeserver.events.versions import VERSIONS
 from tests.events.rooms import ALICE, BOB, Room, resolve
 
@@ -27,16 +27,17 @@ SINCE = {
     "enforces_key_validity": range(5, 13),
     "stable": range(1, 13),
 }
+STABLE = [version for version in VERSIONS.values() if version.id.isdecimal()]
 
 
 @pytest.mark.parametrize("flag", SINCE)
 def test_what_holds_in_which_version(flag):
-    assert {int(version.id) for version in VERSIONS.values() if getattr(version, flag)} == set(SINCE[flag])
+    assert {int(version.id) for version in STABLE if getattr(version, flag)} == set(SINCE[flag])
 
 
 def test_resolution_and_ids_by_version():
-    assert [version.resolution for version in VERSIONS.values()] == ["1", *["2"] * 10, "2.1"]
-    assert [version.event_ids for version in VERSIONS.values()] == ["given", "given", "base64", *["urlsafe"] * 9]
+    assert [version.resolution for version in STABLE] == ["1", *["2"] * 10, "2.1"]
+    assert [version.event_ids for version in STABLE] == ["given", "given", "base64", *["urlsafe"] * 9]
     assert versions.get(versions.DEFAULT).id == "12"
 
 
@@ -55,3 +56,11 @@ def test_a_version_of_our_own_is_one_line(monkeypatch):
     room.name(ALICE, "a")
     other.ban(ALICE, BOB)
     assert resolve(room, other)["m.room.member", BOB].version is ours
+
+
+def test_in_ephemeral_rooms_there_is_state_and_no_message():
+    room = Room(versions.EPHEMERAL.id).settled()
+    room.join(BOB)
+    room.name(ALICE, "a")
+    with pytest.raises(Denied):
+        room.send(BOB, "m.room.encrypted", {})

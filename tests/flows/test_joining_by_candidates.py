@@ -107,7 +107,7 @@ async def test_no_single_refusal_ends_the_attempt_and_the_next_starts_at_once(ne
 async def test_if_all_fail_the_client_gets_the_most_specific_refusal_and_a_text_that_names_each(
     network: Network, worst: tuple[int, str], status: int, errcode: str
 ) -> None:
-    b, c, d = (network.server(name) for name in "bcd")
+    b, c, _ = (network.server(name) for name in "bcd")
     bob = await b.user("bob")
     before(network, c, lambda request: refusal(*worst, "because of this"))
     reply = await bob.post("/join/!nowhere", {}, via=["dead", "c", "d"])

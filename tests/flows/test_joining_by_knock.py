@@ -121,3 +121,14 @@ async def test_a_room_that_cannot_be_knocked_at_says_403_as_does_one_that_never_
     room = await room_of(alice)
     told = [await bob.post(f"/knock/{one}", {}) for one in (room, "!" + "x" * (len(room) - 1))]
     assert told[0].status == told[1].status == 403 and told[0].json == told[1].json
+
+
+@story
+async def test_a_knock_that_is_turned_down_is_heard_of(network: Network) -> None:
+    alice, bob = await pair(network, "elsewhere")
+    room = await room_of(alice, initial_state=[KNOCK])
+    good(await bob.post(f"/knock/{room}", {}, via=["a"]))
+    since = good(await bob.get("/sync"))["next_batch"]
+    good(await alice.post(f"/rooms/{room}/kick", {"user_id": bob.user_id}))
+    await settled(network)
+    assert room in good(await bob.get("/sync", since=since))["rooms"]["leave"]

@@ -9,7 +9,7 @@ from homeserver.clock import Clock
 from homeserver.events.lifetimes import LONGEST, Lifetimes
 from homeserver.membership.pending import GRACE_MS
 from homeserver.settings import Duration, Rooms
-from tests.flows.joining import before, closes, invites, joins, member_event, membership, open_room, refusal, room_of, settled
+from tests.flows.joining import before, invites, joins, member_event, membership, refusal, room_of, settled
 from tests.world import Client, Home, Network, good, story
 
 LIFE = 600  # seconds

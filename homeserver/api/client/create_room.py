@@ -68,7 +68,7 @@ class CreateRoom:
     @post("/_matrix/client/v3/createRoom", limit="room_creation", max_body=256 * 1024, suspended=False)
     async def create(self, caller: Caller, body: NewRoom) -> Made:
         """Make a room with its first events, all or none, then invite."""
-        version = versions.get(body.room_version or self.default_version)
+        version = versions.get(creation.delivery(body.creation_content, body.room_version) or self.default_version)
         invited = _users(body.invite)
         if body.invite_3pid:
             raise Refused(403, "M_THREEPID_DENIED", "This server has no identity server to invite by e-mail or phone with")

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from homeserver.directory.aliases import Aliases
-from homeserver.errors import GuestAccess, InvalidParam
+from homeserver.ephemeral.speaking import Speaking
+from homeserver.errors import Forbidden, GuestAccess, InvalidParam
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.membership import restricted
@@ -53,6 +54,7 @@ class Sending:
     invites: Invites
     aliases: Aliases
     delayed: DelayedEvents
+    speaking: Speaking
 
     @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024, suspended=False, guests=True)
     async def send(
@@ -63,10 +65,17 @@ class Sending:
             raise GuestAccess()
         draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query))
         if query.delay is not None:
+            if await self.speaking.takes(room_id):
+                raise Forbidden("What is said in this room is not kept, not even to be sent later")
             return Scheduled(await self.delayed.schedule(room_id, draft, query.delay, Sender(device(caller), txn_id)))
         if event_type == "m.room.redaction":
             return await self._redact(draft, room_id, body.get("redacts"), Sender(device(caller), txn_id))
-        return Sent(await self.timeline.send(room_id, draft, Sender(device(caller), txn_id)))
+        return Sent(await self._say(room_id, draft, Sender(device(caller), txn_id)))
+
+    async def _say(self, room_id: RoomID, draft: Draft, sender: Sender) -> EventID:
+        if await self.speaking.takes(room_id):
+            return await self.speaking.say(room_id, draft, sender)
+        return await self.timeline.send(room_id, draft, sender)
 
     @put(
         "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/{state_key}",
@@ -113,4 +122,6 @@ class Sending:
             raise InvalidParam("A redaction names the event that it redacts")
         content = {key: value for key, value in draft.content.items() if key != "redacts"}
         draft = Draft(draft.type, draft.sender, content, redacts=EventID.parse(target), ts=draft.ts)
+        if await self.speaking.takes(room_id):
+            return Sent(await self.speaking.say(room_id, draft, sender))
         return Sent(await self.timeline.redact(room_id, draft, sender))

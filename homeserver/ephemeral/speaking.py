@@ -1,0 +1,104 @@
+"""Local users speak in ephemeral rooms.  A 200 means forwarded: to who is there, and on its way to the other servers; nothing is kept.
+
+Nothing here goes to a writer of the database, and no message, not even a part of one, into a log.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from homeserver.clock import Clock
+from homeserver.ephemeral import messages
+from homeserver.ephemeral.messages import EDU, Mark
+from homeserver.errors import Forbidden
+from homeserver.events.drafts import Draft
+from homeserver.events.event import Event
+from homeserver.events.identifiers import EventID, RoomID, ServerName
+from homeserver.events.versions import RoomVersion
+from homeserver.federation.volatile import Edus
+from homeserver.identity import Identity
+from homeserver.live.ring import TIMELINE, Ring
+from homeserver.rooms import powers
+from homeserver.rooms.timeline import Sender
+from homeserver.storage import members, rooms
+from homeserver.storage.database import Database
+from homeserver.storage.transactions import Transaction
+
+MOST_REMEMBERED = 20_000
+
+
+class Latest(OrderedDict[object, str]):
+    """The latest things by key; the oldest are forgotten."""
+
+    def remember(self, key: object, value: str) -> None:
+        """Keep one more."""
+        self[key] = value
+        if len(self) > MOST_REMEMBERED:
+            self.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class Speaking:
+    """Takes messages, and forwards them."""
+
+    database: Database
+    clock: Clock
+    identity: Identity
+    live: Ring
+    edus: Edus
+    source: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    senders: Latest = field(default_factory=Latest)
+    """Event id -> sender, of the latest messages: for redactions, and so that each is heard once."""
+    _sent: Latest = field(default_factory=Latest)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    async def takes(self, room_id: RoomID) -> bool:
+        """Whether what is said in the room is forwarded only.  A room's version never changes, and is mostly in memory."""
+        version = rooms.remembered_version(self.database.memory, room_id) or await self.database.read(rooms.version, room_id)
+        return version is not None and not version.keeps_messages
+
+    async def say(self, room_id: RoomID, draft: Draft, sender: Sender | None) -> EventID:
+        """Forward a message; the same transaction again, within a while, does nothing.  Raises `Forbidden` or `Malformed`."""
+        messages.check(draft)
+        key = None if sender is None else (room_id, draft.sender, sender.device_id, sender.txn_id)
+        if key is not None and key in self._sent:
+            return EventID(self._sent[key])
+        version, servers = await self.database.read(self._admit, room_id, draft)
+        mark = Mark(secrets.token_urlsafe(16), self.source, self._number(room_id))
+        data = self.identity.sign_event(version, messages.complete(version, draft, room_id, mark, self.clock.now()))
+        event, _ = messages.read(version, data, room_id)
+        if key is not None:
+            self._sent.remember(key, event.event_id)
+        self.forward(event, "" if sender is None else f"{draft.sender}/{sender.device_id}", None if sender is None else sender.txn_id)
+        self.edus.send(servers, EDU, {"room_id": room_id, "event": data}, event.event_id)
+        return event.event_id
+
+    def forward(self, event: Event, device: str = "", txn_id: str | None = None) -> None:
+        """Tell who is there, on this server."""
+        self.senders.remember(event.event_id, event.sender)
+        self.live.say(TIMELINE, event.room_id, messages.shown(event, device, txn_id))
+
+    def may_say(self, txn: Transaction, room_id: RoomID, draft: Draft) -> RoomVersion | None:
+        """The room's version, if the sender may say that in the room as it is now."""
+        room = rooms.get(txn, room_id)
+        if room is None or room.version.keeps_messages or not members.is_joined(txn, room_id, draft.sender):
+            return None
+        power = powers.current(txn, room)
+        target = messages.target(draft)
+        if target is not None and self.senders.get(target) != draft.sender and power.of(draft.sender) < power.redact:
+            return None
+        return room.version if power.may_send(draft.sender, draft.type, is_state=False) else None
+
+    def _admit(self, txn: Transaction, room_id: RoomID, draft: Draft) -> tuple[RoomVersion, Sequence[ServerName]]:
+        if not members.is_joined(txn, room_id, draft.sender):
+            # Word for word as about a room that there is not.
+            raise Forbidden(f"{draft.sender} is not in this room")
+        version = self.may_say(txn, room_id, draft)
+        if version is None:
+            raise Forbidden("You may not say this in this room")
+        return version, [server for server in rooms.joined_servers(txn, room_id) if server != self.identity.name]
+
+    def _number(self, room_id: RoomID) -> int:
+        number = self._numbers[room_id] = self._numbers.get(room_id, 0) + 1
+        return number
