@@ -209,7 +209,10 @@ async def of_rooms(growth: Growth, home: Home, most: int) -> None:
         if size > most:
             continue
         while there < size:
-            follower.room, there = good(await writer.post("/createRoom", {"preset": "public_chat"}))["room_id"], there + 1
+            follower.room, there = (
+                good(await writer.post("/createRoom", {"preset": "public_chat", "creation_content": {"n": there}}))["room_id"],
+                there + 1,
+            )
             good(await reader.post(f"/join/{follower.room}", {}))
         follower.since = good(await reader.get("/sync"))["next_batch"]
         await growth.measure("send and /sync, rooms of the user", size, reader, 20, follower.says)
