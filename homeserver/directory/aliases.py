@@ -138,8 +138,8 @@ class Aliases:
 
 def may_set_aliases(txn: Transaction, room_id: RoomID, user: UserID) -> bool:
     """Whether the user has the power to set the room's canonical alias."""
-    room = rooms.get(txn, room_id)
-    if room is None or not members.is_joined(txn, room_id, user):
+    room = rooms.get(txn, room_id) if members.is_joined(txn, room_id, user) else None
+    if room is None:
         return False
     power = powers.current(txn, room)
     return power.of(user) >= power.needed("m.room.canonical_alias", is_state=True)

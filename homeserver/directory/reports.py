@@ -41,9 +41,9 @@ class Reports:
 
     def _event(self, txn: Transaction, report: Report, now: int) -> None:
         assert report.room_id is not None and report.event_id is not None
-        stored = events.get(txn, report.room_id, report.event_id)
         joined = members.is_joined(txn, report.room_id, report.reporter)
-        if stored is None or not joined or not visibility.shown_to_user(txn, UserID(report.reporter), [stored]):
+        stored = events.get(txn, report.room_id, report.event_id) if joined else None
+        if stored is None or not visibility.shown_to_user(txn, UserID(report.reporter), [stored]):
             raise NotFound("There is no such event, or you are not in its room")
         self._add(txn, Report(report.reporter, report.reason, report.room_id, report.event_id, stored.event.sender), now)
 

@@ -18,7 +18,7 @@ from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.federation.failures import PeerError
 from homeserver.federation.peers import Peers
-from homeserver.rooms import acl, openness
+from homeserver.rooms import acl, openness, visibility
 from homeserver.rooms.visibility import NoSuchRoom
 from homeserver.storage import directory, members, rooms, state
 from homeserver.storage.database import Database
@@ -186,7 +186,7 @@ class Spaces:
 
 def look(txn: Transaction, room_id: str, viewer: Viewer, suggested_only: bool) -> Local:
     """A room of this server, with its children if it is a space."""
-    room = rooms.get(txn, room_id)
+    room = rooms.get(txn, room_id) if visibility.may_know(txn, room_id, viewer) else None
     if room is None or room.departed:
         return Local(False, None)
     about = summaries.of(txn, [room])[room_id]
@@ -274,7 +274,7 @@ def children_of(entry: Entry) -> list[tuple[str, list[str]]]:
 
 def _for_server(txn: Transaction, origin: ServerName, room_id: RoomID, suggested_only: bool) -> tuple[Entry, list[Entry]]:
     found = look(txn, room_id, origin, suggested_only).entry
-    room = rooms.get(txn, room_id)
+    room = rooms.get(txn, room_id) if found is not None else None
     if found is None or room is None:
         raise NoSuchRoom()
     acl.require(txn, room, origin)

@@ -47,11 +47,11 @@ def room_for(txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
 
 def event(txn: Transaction, origin: ServerName, event_id: EventID) -> list[bytes]:
     """The event, if this server may know of it; raises `NotFound`, whether it does not exist or is not for its eyes."""
-    for room_id in events.rooms_of(txn, event_id):
+    for room_id in rooms.of_event_with(txn, event_id, origin):
         room, stored = rooms.get(txn, room_id), events.get(txn, room_id, event_id)
         if room is None or stored is None or stored.status == Status.REJECTED:
             continue
-        if rooms.shares(txn, room_id, origin) and acl.allows(txn, room, origin):
+        if acl.allows(txn, room, origin):
             return _seen(txn, origin, [stored])
     raise NotFound("This event is not known")
 

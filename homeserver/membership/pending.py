@@ -42,7 +42,8 @@ class Register:
             return
         user = UserID(event.state_key or "")
         if not self._is_ours(event, user):
-            pending_members.drop(txn, room.room_id, user)
+            if stored.replaces is not None:
+                pending_members.drop(txn, room.room_id, user)
             return
         knocked = event.membership == "invite" and user.domain == self.name and pending_members.had_knocked(txn, room.room_id, user)
         self._put(txn, event, self._in(txn, room), knocked)

@@ -84,9 +84,13 @@ class Receipts:
             await self.database.write(self._receive, origin, found)
 
     def _receive(self, txn: Transaction, origin: ServerName, found: list[Receipt]) -> None:
-        admitted = {room: self.admits(txn, room, origin) for room in {one.room_id for one in found}}
+        admitted: dict[str, bool] = {}
         for one in found:
-            if admitted[one.room_id] and members.is_joined(txn, one.room_id, one.user_id) and _is_thread(txn, one):
+            if not members.is_joined(txn, one.room_id, one.user_id):
+                continue
+            if one.room_id not in admitted:
+                admitted[one.room_id] = self.admits(txn, one.room_id, origin)
+            if admitted[one.room_id] and _is_thread(txn, one):
                 order = receipts.place(txn, one.room_id, one.event_id)
                 receipts.put(txn, Receipt(one.room_id, one.user_id, one.type, one.thread, one.event_id, order, one.ts))
 

@@ -42,8 +42,7 @@ class Found:
 
 def related(txn: Transaction, viewer: Viewer, asked: Asked, ignored: frozenset[str]) -> Found:
     """A page of what relates to an event.  Raises `NotFound` for one that the viewer may not see."""
-    target = events.get(txn, asked.room_id, asked.target_id)
-    if target is None or not visibility.shown_to_user(txn, viewer.user_id, [target]):
+    if visibility.event_for(txn, asked.room_id, asked.target_id, viewer.user_id) is None:
         raise NotFound("No such event")
     found = [one for one in _reached(txn, asked) if _wanted(one, asked) and one.sender not in ignored]
     found = [one for one in found if _within(one.order, asked)]

@@ -44,6 +44,12 @@ def may_know(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> boo
     return look_up(txn, room_id, viewer)
 
 
+def event_for(txn: Transaction, room_id: str, event_id: str, user: UserID) -> Stored | None:
+    """An event, if the user may see it; nothing is looked for in a room that they may not know of."""
+    found = events.get(txn, room_id, event_id) if may_know(txn, room_id, user) else None
+    return found if found is not None and shown_to_user(txn, user, [found]) else None
+
+
 def world_readable(txn: Transaction, room: Room) -> bool:
     """Whether everybody may read the room as it is now."""
     return _history(state.view(txn, room.state_root, [HISTORY]).get(HISTORY)) == "world_readable"

@@ -272,6 +272,12 @@ def invitation(txn: Transaction, room_id: str, user_id: str) -> Invitation | Non
     )
 
 
+def asked_about(txn: Transaction, room_id: str) -> set[ServerName]:
+    """The servers that could be asked about a room elsewhere, by invites and knocks of local users."""
+    rows = txn.all("SELECT candidates FROM remote_invitations WHERE room_id = :room LIMIT 100", room=room_id)
+    return {ServerName(server) for (candidates,) in rows for server in orjson.loads(bytes(candidates))}
+
+
 def drop_invitation(txn: Transaction, room_id: str, user_id: str) -> None:
     """The user joined, or the invitation is void."""
     txn.later("DELETE FROM remote_invitations WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)

@@ -49,3 +49,14 @@ def known_to_server(txn: Transaction, room_id: str, server: str) -> bool:
         " WHERE room_servers.room_id = open_to AND room_servers.server = :viewer AND room_servers.joined > 0)) LIMIT 1",
         room=room_id, viewer=server,
     ) is not None  # fmt: skip
+
+
+def rooms_of_event(txn: Transaction, event_id: str, user_id: str) -> list[RoomID]:
+    """Those of the rooms with an event of this id that a user may know of: one look-up, whether there are others or not."""
+    rows = txn.all(
+        "SELECT room_id FROM events WHERE event_id = :id AND (EXISTS (SELECT 1 FROM members WHERE members.room_id = events.room_id"
+        " AND members.user_id = :viewer) OR EXISTS (SELECT 1 FROM room_openness WHERE room_openness.room_id = events.room_id"
+        " AND open_to = '') OR EXISTS (SELECT 1 FROM published_rooms WHERE published_rooms.room_id = events.room_id))",
+        id=event_id, viewer=user_id,
+    )  # fmt: skip
+    return [RoomID(room) for (room,) in rows]

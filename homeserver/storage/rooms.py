@@ -76,13 +76,25 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
     return _locked(txn, room_id, row)
 
 
+def lock_for(txn: Transaction, room_id: str, user_id: str) -> Room | None:
+    """The same for somebody who has or had a membership in it; for others there is none."""
+    row = txn.lock(
+        "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
+        " AND EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user) FOR UPDATE",
+        room=room_id, user=user_id,
+    )  # fmt: skip
+    return _room(room_id, row)
+
+
 def lock_to_send(txn: Transaction, room_id: str, user_id: str, device_id: str, txn_id: str) -> tuple[Room | None, str | None]:
-    """The room, locked, and the event that this transaction of this device made in it already, if it did."""
+    """The same, and the event that this transaction of this device made in the room already, if it did."""
     row = txn.lock(
         "SELECT (SELECT event_id FROM sent JOIN events ON events.num = sent.num WHERE sent.user_id = :user"
         " AND sent.device_id = :device AND sent.room_id = rooms.room_id AND sent.txn_id = :txn),"
         " version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
-        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
+        " AND EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user) FOR UPDATE",
         room=room_id, user=user_id, device=device_id, txn=txn_id,
     )  # fmt: skip
     return (None, None) if row is None else (_locked(txn, room_id, row[1:]), row[0])
@@ -232,6 +244,16 @@ def joined_servers(txn: Transaction, room_id: str) -> list[ServerName]:
 def joined_of(txn: Transaction, room_id: str, server: str) -> int:
     """How many users of `server` are joined to the room."""
     return txn.value("SELECT joined FROM room_servers WHERE room_id = :room AND server = :server", room=room_id, server=server) or 0
+
+
+def of_event_with(txn: Transaction, event_id: str, server: str) -> list[RoomID]:
+    """The rooms with an event of this id in which `server` has a joined member: one look-up, whether there are others or not."""
+    rows = txn.all(
+        "SELECT events.room_id FROM events JOIN room_servers ON room_servers.room_id = events.room_id"
+        " AND room_servers.server = :server AND room_servers.joined > 0 WHERE events.event_id = :id",
+        id=event_id, server=server,
+    )  # fmt: skip
+    return [RoomID(room) for (room,) in rows]
 
 
 def shares(txn: Transaction, room_id: str, server: str) -> bool:

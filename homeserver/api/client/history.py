@@ -15,7 +15,7 @@ from homeserver.relations import bundling
 from homeserver.rooms import history, places, presenting, visibility
 from homeserver.rooms.history import Page, Walk
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import events, lines, rooms, state
+from homeserver.storage import lines, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
@@ -103,8 +103,8 @@ class Reading:
         return await self.database.read(self._context, room_id, event_id, query, viewer)
 
     def _context(self, txn: Transaction, room_id: RoomID, event_id: EventID, query: ContextQuery, viewer: Viewer) -> bytes:
-        found = events.get(txn, room_id, event_id)
-        if found is None or found.order is None or not visibility.shown_to_user(txn, viewer.user_id, [found]):
+        found = visibility.event_for(txn, room_id, event_id, viewer.user_id)
+        if found is None or found.order is None:
             raise NotFound("No such event")
         target = found.line
         wanted = _filter(query.filter)

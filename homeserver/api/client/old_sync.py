@@ -13,7 +13,7 @@ from homeserver.relations import bundling
 from homeserver.rooms import history, places, presenting, reading, visibility
 from homeserver.rooms.history import Walk
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import account_data, directory, events
+from homeserver.storage import account_data, directory, events, openness
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import poll
@@ -73,7 +73,7 @@ def _room(txn: Transaction, room_id: RoomID, viewer: Viewer, limit: int) -> dict
 
 
 def _event(txn: Transaction, event_id: EventID, viewer: Viewer) -> bytes:
-    for room_id in events.rooms_of(txn, event_id):
+    for room_id in openness.rooms_of_event(txn, event_id, viewer.user_id):
         stored = events.get(txn, room_id, event_id)
         if stored is not None and visibility.shown_to_user(txn, viewer.user_id, [stored]):
             about = bundling.bundles(txn, viewer, [stored.line], frozenset())

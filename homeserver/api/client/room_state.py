@@ -13,7 +13,7 @@ from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, reading, visibility
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import events, members, rooms
+from homeserver.storage import members, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
@@ -110,12 +110,11 @@ class RoomState:
         return await self.database.read(self._event, room_id, event_id, self._viewer(caller))
 
     def _event(self, txn: Transaction, room_id: RoomID, event_id: EventID, viewer: Viewer) -> bytes:
-        stored = events.get(txn, room_id, event_id)
-        seen = visibility.shown_to_user(txn, viewer.user_id, [stored.line]) if stored is not None else []
-        if not seen:
+        found = visibility.event_for(txn, room_id, event_id, viewer.user_id)
+        if found is None:
             raise NotFound("No such event")
-        about = bundling.bundles(txn, viewer, seen, frozenset())
-        return presenting.present(txn, viewer, seen, relations=about)[0]
+        about = bundling.bundles(txn, viewer, [found.line], frozenset())
+        return presenting.present(txn, viewer, [found.line], relations=about)[0]
 
     def _viewer(self, caller: Caller) -> Viewer:
         return Viewer(caller.user_id, caller.device_id, self.clock.now())
