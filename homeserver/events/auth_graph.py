@@ -3,16 +3,18 @@
 Knows only who names whom.  spec: rooms/v2#definitions, rooms/v12#definitions
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 
-from homeserver.events.event import Event, Key
+from homeserver.events.event import Key
 from homeserver.events.identifiers import EventID
 from homeserver.events.loading import Pool
 
 # The values all states have under these keys, for those that have one.
 Agreed = Callable[[Collection[Key]], Mapping[Key, EventID]]
-# The state events that name these as auth events.
-CitedBy = Callable[[Collection[EventID]], Mapping[EventID, Collection[EventID]]]
+# What these events cite as auth events, of those that are here.
+Cited = Callable[[Collection[EventID]], Mapping[EventID, Sequence[EventID]]]
+# Those of these events that an event is, or rests on, that all states have.
+Supported = Callable[[Set[EventID]], Set[EventID]]
 
 
 def auth_difference(sets: Sequence[Set[EventID]], pool: Pool) -> set[EventID]:
@@ -60,41 +62,17 @@ def conflicted_subgraph(conflicted: Collection[EventID], pool: Pool) -> set[Even
     return graph
 
 
-def unsupported(candidates: Iterable[EventID], pool: Pool, agreed: Agreed, cited_by: CitedBy) -> set[EventID]:
-    """Those of `candidates` which no agreed event rests on.
+def supported(asked: Set[EventID], agreed: Mapping[EventID, Sequence[EventID]], cited: Cited) -> set[EventID]:
+    """Those of `asked` that an agreed event is, or rests on.  `agreed`: all that states agree on, with what it cites.
 
-    Climbs from each towards what was built on it and stops at the first agreed event: in a room of many thousand members that
-    is a few steps, where walking down from all that is agreed would read the whole room.
+    Walks down level by level until all are found: what is asked about is mostly cited by somebody who is in the room.
     """
-    resting: dict[EventID, bool] = {}
-    for candidate in candidates:
-        if candidate not in resting:
-            climbed, found = _climb(candidate, pool, agreed, cited_by, resting)
-            resting.update(dict.fromkeys(climbed, False) if not found else {candidate: True})
-    return {candidate for candidate in candidates if not resting[candidate]}
-
-
-def _climb(
-    start: EventID, pool: Pool, agreed: Agreed, cited_by: CitedBy, resting: Mapping[EventID, bool]
-) -> tuple[set[EventID], bool]:
-    """(all that was passed, whether an agreed event or one below it was met)."""
-    seen: set[EventID] = set()
-    level = {start}
-    while level:
-        if any(resting.get(event_id) for event_id in level):
-            return seen, True
-        level = {event_id for event_id in level if event_id not in resting}
-        pool.fetch(level)
-        events = pool.some(level)
-        if _any_agreed(events, agreed):
-            return seen, True
-        seen |= level
-        above = cited_by(level)
-        level = {event_id for ids in above.values() for event_id in ids} - seen
-    return seen, False
-
-
-def _any_agreed(events: Collection[Event], agreed: Agreed) -> bool:
-    by_key = {key: event.event_id for event in events if (key := event.key) is not None}
-    found = agreed(by_key.keys())
-    return any(found.get(key) == event.event_id for event in events if (key := event.key) is not None)
+    found = {event_id for event_id in asked if event_id in agreed}
+    seen = set(agreed)
+    level: Mapping[EventID, Sequence[EventID]] = agreed
+    while level and len(found) < len(asked):
+        below = {auth_id for ids in level.values() for auth_id in ids} - seen
+        found |= below & asked
+        seen |= below
+        level = cited(below) if len(found) < len(asked) else {}
+    return found

@@ -182,6 +182,11 @@ def stored(version: RoomVersion, event_id: EventID, room_id: RoomID, body: bytes
     )
 
 
+def cited(version: RoomVersion, envelope: bytes) -> tuple[EventID, ...]:
+    """The auth events that a stored envelope names."""
+    return _ids(version, _LINKS.decode(envelope).auth_events)
+
+
 def split(version: RoomVersion, data: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """The PDU as (body, envelope), both canonical; raises `Malformed` when it cannot be written as canonical JSON."""
     seen = _BODY if version.redacts_in_content else _BODY_WITH_REDACTS

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
 from homeserver.events import resolution_v1, rules
-from homeserver.events.auth_graph import Agreed, CitedBy, auth_difference, conflicted_subgraph, unsupported
+from homeserver.events.auth_graph import Agreed, Supported, auth_difference, conflicted_subgraph
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import EventID
@@ -36,17 +36,17 @@ def resolve(version: RoomVersion, states: Sequence[StateIDs], load: Load, reject
 
 
 def resolve_fork(
-    version: RoomVersion, conflicts: Sequence[StateIDs], agreed: Agreed, cited_by: CitedBy, load: Load, rejected: Rejected
+    version: RoomVersion, conflicts: Sequence[StateIDs], agreed: Agreed, supported: Supported, load: Load, rejected: Rejected
 ) -> dict[Key, EventID]:
     """The same for states of which only the keys they differ in are given: what these keys resolve to.
 
-    `agreed` answers for the keys all states have in common, `cited_by` which state events name others as auth events.
+    `agreed` answers for the keys all states have in common, `supported` which events such an event is or rests on.
     """
     pool = Pool(load)
     if version.resolution == "1":
         return resolution_v1.resolve(conflicts, agreed, pool, rejected)
     candidates = auth_difference([set(state.values()) for state in conflicts], pool)
-    difference = unsupported(candidates, pool, agreed, cited_by)
+    difference = candidates - supported(candidates) if candidates else candidates
     resolved = _Second(version, pool, rejected, agreed).resolve(conflicts, difference)
     common = agreed(resolved.keys())
     return {key: event_id for key, event_id in resolved.items() if key not in common}

@@ -3,14 +3,14 @@
 Resolution never runs in the writer: what is not in memory is needed from a reader, and the act runs again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
-from homeserver.events import resolution, state_map
+from homeserver.events import auth_graph, resolution, state_map
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID
-from homeserver.storage import events, state
+from homeserver.storage import citing, events, state
 from homeserver.storage.arrivals import Around
-from homeserver.storage.events import Status, Stored
+from homeserver.storage.events import Status
 from homeserver.storage.rooms import Room
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
@@ -54,28 +54,39 @@ def merged(txn: Transaction, room: Room, roots: Iterable[bytes]) -> bytes:
 
 
 def resolve(txn: Transaction, room: Room, roots: tuple[bytes, ...]) -> dict[Key, int | None]:
-    """What `roots` resolve to, as changes of the first; kept in memory."""
-    numbers = [{stored.key: stored for stored in state.everything(txn, root)} for root in roots]
-    by_id: dict[str, Stored] = {stored.event.event_id: stored for mapping in numbers for stored in mapping.values()}
-    statuses = {event_id: stored.status for event_id, stored in by_id.items()}
+    """What `roots` resolve to, as changes of the first; kept in memory.  What all have in common is read only where it is asked for."""
+    first, version = roots[0], room.version
+    nums: set[int] = set()
+    for other in roots[1:]:
+        nums = nums.union(*state.difference(txn, first, other))
+    at_hand = {stored.event.event_id: stored for stored in events.by_number(txn, nums).values()}
+    keys = {stored.key for stored in at_hand.values()}
+    names = {stored.num: stored.event.event_id for stored in at_hand.values()}
+    conflicts = [{key: names[num] for key, num in state.numbers(txn, root, keys).items()} for root in roots]
+
+    def agreed(wanted: Iterable[Key]) -> dict[Key, EventID]:
+        view = state.view(txn, first, [key for key in wanted if key not in keys])
+        return {key: event.event_id for key, event in view.items()}
+
+    def supported(asked: Set[EventID]) -> Set[EventID]:
+        common = citing.of_numbers(txn, version, set(state_map.items(first, state.loader(txn))) - nums)
+        return auth_graph.supported(asked, common, lambda ids: citing.of_ids(txn, version, room.room_id, ids))
 
     def load(ids: Iterable[EventID]) -> dict[EventID, Event]:
         wanted: set[EventID] = set(ids)
-        missing = wanted - by_id.keys()
+        missing = wanted - at_hand.keys()
         if missing:
-            found = events.find(txn, room.room_id, missing)
-            by_id.update(found)
-            statuses.update({event_id: stored.status for event_id, stored in found.items()})
-        return {event_id: by_id[event_id].event for event_id in wanted if event_id in by_id}
+            at_hand.update((stored.event.event_id, stored) for stored in events.find(txn, room.room_id, missing).values())
+        return {event_id: at_hand[event_id].event for event_id in wanted if event_id in at_hand}
 
-    def rejected(event_id: str) -> bool:
-        return bool(statuses.get(event_id) == Status.REJECTED)
+    def rejected(event_id: EventID) -> bool:
+        return event_id in at_hand and at_hand[event_id].status == Status.REJECTED
 
-    sets = [{key: stored.event.event_id for key, stored in mapping.items()} for mapping in numbers]
-    result = resolution.resolve(room.version, sets, load, rejected)
-    first = sets[0]
+    result = resolution.resolve_fork(version, conflicts, agreed, supported, load, rejected)
     load(result.values())
-    changes: dict[Key, int | None] = {key: by_id[event_id].num for key, event_id in result.items() if first.get(key) != event_id}
-    changes.update({key: None for key in first if key not in result})
+    changes: dict[Key, int | None] = {key: at_hand[event_id].num for key, event_id in result.items()}
+    changes = {key: changes.get(key) for key in keys | changes.keys()}
+    before = state.numbers(txn, first, changes)
+    changes = {key: num for key, num in changes.items() if before.get(key) != num}
     txn.memory.put(("resolved", room.room_id, roots), changes, 200 + 150 * len(changes))
     return changes

@@ -183,12 +183,12 @@ class Reception:
         followed = self._followed(txn, event, near)
         others = tuple(head for head in room.heads if head.event_id not in followed)
         decision = replace(decision, heads=(*others, head_of(event))[-MOST_HEADS:])
-        if len(others) >= MOST_HEADS:
-            # A server may go on for ever without a look at what others say.  What older ends brought is in the current state.
-            return replace(decision, current=lambda after: forks.merged(txn, room, {room.state_root, after}))
         if not others:
             return replace(decision, current=lambda after: after)
         roots = arrivals.states_after(txn, [head.num for head in others])
+        if len(others) >= MOST_HEADS:
+            # A server may go on for ever without a look at what others say.  What ends brought that are dropped is in the current state.
+            roots.add(room.state_root)
         if event.state_key is None:
             now = forks.merged(txn, room, {*roots, root})
             return replace(decision, current=lambda after: now)
