@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from homeserver.events import event, redaction, serving, versions
 from tests.events.rooms import ALICE, BOB, Room
 
-EVERY = list(versions.VERSIONS.values())
+EVERY = [version for version in versions.VERSIONS.values() if version.stable]
 LEVELS = ("ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default")
 
 # type -> key of the content -> the versions in which it stays
@@ -66,7 +66,7 @@ def test_redacting_twice_is_redacting_once(version, kind, content):
     assert isinstance(once["content"], dict)
 
 
-@pytest.mark.parametrize("version", versions.VERSIONS)
+@pytest.mark.parametrize("version", [version.id for version in EVERY])
 def test_a_redacted_event_keeps_its_id_and_serves_without_its_content(version):
     room = Room(version).settled()
     message = room.say(ALICE, "a secret")
