@@ -118,6 +118,9 @@ def counts(txn: Transaction, user: str, room_ids: Iterable[str], ignored: frozen
 
 def _by_numbers(room: _Room, effect: Effect) -> RoomCounts:
     """Numbers, and rows in the place of those events that have one."""
+    if not (room.own or room.shared or room.threads):
+        unread = room.plain()[MAIN] if effect.notify else 0
+        return RoomCounts(Count(max(0, unread)), {}, int(effect.notify) if unread >= 0 else None)
     notifications = Counter(room.plain() if effect.notify else {})
     highlights: Counter[str] = Counter()
     own = [] if room.outlook.hushed else [spot for spot in room.own if room.is_unread(spot)]

@@ -6,6 +6,7 @@ takes them one by one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from homeserver.relations import bundling
@@ -146,8 +147,9 @@ def _presented(
     relations: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, list[bytes]]:
     together = [line for batch in batches.values() for line in batch]
-    done = iter(presenting.present(txn, question.viewer, together, room_id=False, relations=relations, known=known))
-    return {room_id: [next(done) for _ in batch] for room_id, batch in batches.items()}
+    done = presenting.present(txn, question.viewer, together, room_id=False, relations=relations, known=known)
+    ends = accumulate(map(len, batches.values()))
+    return {room_id: done[end - len(batch) : end] for (room_id, batch), end in zip(batches.items(), ends, strict=True)}
 
 
 def _summaries(txn: Transaction, user: str, pages: Mapping[str, _Page]) -> dict[str, Summary]:
