@@ -1,6 +1,6 @@
 """The one way an event enters a room.  Knows no HTTP and asks no other server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -158,10 +158,10 @@ class Timeline:
         rules.check(event, view)
         return event
 
-    def _fill(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[dict[str, Any], dict[tuple[str, str], Event]]:
+    def _fill(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[dict[str, Any], Mapping[tuple[str, str], Event]]:
         """The hashed PDU of a draft at the end of a room, and what of the state decides about it."""
         keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, draft.content)
-        view = state.view(txn, room.state_root, keys)
+        view = (state.lasting_view if draft.state_key is None else state.view)(txn, room.state_root, keys)
         cited = [event for key, event in view.items() if key[0] != "m.room.create" or not room.version.room_id_is_create_hash]
         heads = room.heads[:MAX_PREVIOUS]
         head_links = not room.version.hashed_ids

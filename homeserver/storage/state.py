@@ -43,6 +43,16 @@ def view(txn: Transaction, root: bytes, keys: Iterable[Key]) -> dict[Key, Event]
     return {key: found[num] for key, num in nums.items()}
 
 
+def lasting_view(txn: Transaction, root: bytes, keys: Iterable[Key]) -> Mapping[Key, Event]:
+    """The same, kept in memory: for what is asked again and again of one state, as by those who talk."""
+    wanted = frozenset(keys)
+    known: Mapping[Key, Event] | None = txn.memory.get(("view", root, wanted))
+    if known is None:
+        known = view(txn, root, wanted)
+        txn.memory.put(("view", root, wanted), known, 300 + sum(map(events.kept_size, known.values())))
+    return known
+
+
 def everything(txn: Transaction, root: bytes) -> list[Stored]:
     """The whole state `root` as events, as they may be shown."""
     nums = list(state_map.items(root, loader(txn)))
