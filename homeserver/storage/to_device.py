@@ -17,12 +17,14 @@ class Mail:
 
 PAGE = 100  # messages given to a device at a time
 KEPT_MS = 7 * 24 * 3600 * 1000  # how long a transaction is remembered
+FORGET_ONE_IN = 50  # transactions; what is old goes with one of so many
 MOST_OF_ONE_SENDER = 5000  # messages of one sender that wait for one device
 
 
 def seen(txn: Transaction, origin: str, sender: str, txn_id: str, now: int) -> bool:
     """Whether that transaction was carried out before; from now on it was.  `origin` is '' for local devices."""
-    txn.run("DELETE FROM to_device_seen WHERE ts < :old", old=now - KEPT_MS)
+    if now % FORGET_ONE_IN == 0:
+        txn.run("DELETE FROM to_device_seen WHERE ts < :old", old=now - KEPT_MS)
     return txn.run(
         "INSERT INTO to_device_seen (origin, sender, txn_id, ts) VALUES (:origin, :sender, :txn, :now)"
         " ON CONFLICT (origin, sender, txn_id) DO NOTHING",
@@ -67,19 +69,24 @@ def _next(txn: Transaction, devices: Sequence[Device], now: int) -> dict[Device,
     """The next number of each inbox.  The rows are the inboxes' locks, too: numbers become visible in their order."""
     if not devices:
         return {}
+    numbers = _advance(txn, devices)
+    fresh = [device for device in devices if device not in numbers]
+    if fresh:
+        txn.many(
+            "INSERT INTO to_device_inboxes (user_id, device_id, last) VALUES (:user, :device, :last)"
+            " ON CONFLICT (user_id, device_id) DO NOTHING",
+            [{"user": user, "device": device, "last": now - 1} for user, device in fresh],
+        )
+        numbers |= _advance(txn, fresh)
+    return numbers
+
+
+def _advance(txn: Transaction, devices: Sequence[Device]) -> dict[Device, int]:
     rows = txn.all(
         "UPDATE to_device_inboxes SET last = last + 1 WHERE (user_id, device_id) IN :devices RETURNING user_id, device_id, last",
         devices=devices,
     )
-    numbers = {(user, device): last for user, device, last in rows}
-    for user, device in devices:
-        if (user, device) not in numbers:
-            numbers[user, device] = txn.value(
-                "INSERT INTO to_device_inboxes (user_id, device_id, last) VALUES (:user, :device, :now)"
-                " ON CONFLICT (user_id, device_id) DO UPDATE SET last = to_device_inboxes.last + 1 RETURNING last",
-                user=user, device=device, now=now,
-            )  # fmt: skip
-    return numbers
+    return {(user, device): last for user, device, last in rows}
 
 
 def waiting(txn: Transaction, user_id: str, device_id: str, after: int = 0, limit: int = PAGE) -> tuple[list[bytes], int]:

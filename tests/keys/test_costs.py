@@ -36,3 +36,26 @@ async def test_keys_of_many_cost_what_keys_of_few_cost(network: Network) -> None
         assert len(good(await users[0].post("/keys/query", query))["device_keys"]) == len(some)
         costs.append((middle - before, statements() - middle))
     assert costs[0] == costs[1] and costs[1][0] <= 3 and costs[1][1] <= 4
+
+
+@story
+async def test_a_message_to_many_devices_costs_what_one_to_few_costs(network: Network) -> None:
+    a = network.server("a")
+    users = [await a.user(f"user{number}") for number in range(36)]
+    database, sent = a.server.database, 0
+
+    async def cost(some: list[Client]) -> int:
+        nonlocal sent
+        before, sent = database.counts, sent + 1
+        good(await users[0].put(f"/sendToDevice/org.test/{sent}", {"messages": {user.user_id: {"*": {"n": sent}} for user in some}}))
+        assert database.counts.acts == before.acts + 1
+        return database.counts.statements - before.statements
+
+    for some in (users[:4], users[:4], users[4:8]):
+        await cost(some)
+    few, many = await cost(users[8:12]), await cost(users[12:])
+    assert many <= min(few, 10)  # the first message makes the inboxes
+    few, many = await cost(users[:4]), await cost(users)
+    assert many <= min(few, 8)
+    for user in users:
+        assert [event["content"]["n"] for event in good(await user.get("/sync"))["to_device"]["events"]][-1] == sent

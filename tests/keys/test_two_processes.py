@@ -8,7 +8,7 @@ import pytest
 from homeserver.storage import devices, one_time_keys, to_device
 from homeserver.storage.database import Database
 from homeserver.storage.devices import Device
-from homeserver.storage.one_time_keys import Key
+from homeserver.storage.one_time_keys import Key, Stock
 from homeserver.storage.opening import open_database
 from tests import databases
 from tests.storage.notes import Loop
@@ -32,7 +32,7 @@ def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Loop,
 def test_no_key_is_handed_out_twice_and_none_is_withheld(pair: tuple[Loop, Database, Database]) -> None:
     loop, one, other = pair
     keys = [Key("signed_curve25519", f"{number:03}", b"{}") for number in range(KEYS)]
-    loop.run(one.write(devices.add, Device(*PHONE)), one.write(one_time_keys.add, ALICE, "PHONE", keys))
+    loop.run(one.write(devices.add, Device(*PHONE)), one.write(one_time_keys.add, ALICE, "PHONE", Stock({}, 0, None), keys))
     claims = [
         database.write(one_time_keys.claim, "signed_curve25519", [PHONE])
         for _ in range(KEYS // 2 + 5)

@@ -33,7 +33,7 @@ from homeserver.keys.queries import Queries
 from homeserver.keys.signatures import Signatures
 from homeserver.keys.signing_keys import SigningKeys
 from homeserver.keys.uploads import Uploads
-from homeserver.storage import destinations, members, one_time_keys, to_device
+from homeserver.storage import destinations, members, one_time_keys, rooms, to_device
 from homeserver.storage.database import Transaction
 from homeserver.storage.devices import Device
 from homeserver.storage.events import Status, Stored
@@ -209,7 +209,8 @@ class House:
         if change:
             members.count_server(txn, event.room_id, user.domain, change)
         departed = not members.any_local_joined(txn, event.room_id)
-        room = Room(event.room_id, V12, "", 1, (), b"", 1, 0, 0, None, 0, 0, departed, False)
+        others = [server for server in rooms.joined_servers(txn, event.room_id) if server != self.name]
+        room = Room(event.room_id, V12, "", 1, (), b"", 1, 0, 0, rooms.servers_hash(txn, others), 0, 0, departed, False)
         self.watch(txn, room, stored)
         txn.run("UPDATE rooms SET departed = :departed WHERE room_id = :room", departed=int(departed), room=event.room_id)
 
