@@ -13,7 +13,7 @@ from homeserver.events.errors import BadSignature, Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName
 from homeserver.federation.keyring import Keyring
-from homeserver.storage import rooms
+from homeserver.rooms import visibility
 from homeserver.storage.transactions import Transaction
 
 Admits = Callable[[Transaction, str, str], bool]
@@ -36,7 +36,7 @@ class Hearing:
             return
         try:
             room_id = RoomID.parse(room)
-            version = await self.speaking.database.read(rooms.version, room_id)
+            version = await self.speaking.database.read(visibility.version, room_id, origin)
             if version is None or version.keeps_messages:
                 return
             event, mark = messages.read(version, data, room_id)

@@ -41,16 +41,16 @@ class Reading:
         """Take receipts of another server's users: those for ephemeral rooms here, the rest where they are kept."""
         kept: dict[str, Any] = {}
         for room, types in content.items():
-            if await self._takes(room):
+            if await self._takes(room, origin):
                 await self._heard(origin, RoomID(room), types)
             else:
                 kept[room] = types
         if kept:
             await self.others(origin, kept)
 
-    async def _takes(self, room: str) -> bool:
+    async def _takes(self, room: str, origin: ServerName) -> bool:
         try:
-            return await self.speaking.takes(RoomID.parse(room))
+            return await self.speaking.takes(RoomID.parse(room), origin)
         except Malformed:
             return False
 

@@ -14,12 +14,12 @@ from homeserver.ephemeral.messages import EDU, Mark
 from homeserver.errors import Forbidden
 from homeserver.events.drafts import Draft
 from homeserver.events.event import Event
-from homeserver.events.identifiers import EventID, RoomID, ServerName
+from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.volatile import Edus
 from homeserver.identity import Identity
 from homeserver.live.ring import TIMELINE, Ring
-from homeserver.rooms import powers
+from homeserver.rooms import powers, visibility
 from homeserver.rooms.timeline import Sender
 from homeserver.storage import members, rooms
 from homeserver.storage.database import Database
@@ -53,9 +53,10 @@ class Speaking:
     _sent: Latest = field(default_factory=Latest)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    async def takes(self, room_id: RoomID) -> bool:
-        """Whether what is said in the room is forwarded only.  A room's version never changes, and is mostly in memory."""
-        version = rooms.remembered_version(self.database.memory, room_id) or await self.database.read(rooms.version, room_id)
+    async def takes(self, room_id: RoomID, who: UserID | ServerName) -> bool:
+        """Whether what is said in the room is forwarded only; not to say to who may not know of the room.  Mostly in memory."""
+        version = visibility.remembered_version(self.database.memory, room_id, who)
+        version = version or await self.database.read(visibility.version, room_id, who)
         return version is not None and not version.keeps_messages
 
     async def say(self, room_id: RoomID, draft: Draft, sender: Sender | None) -> EventID:

@@ -31,7 +31,7 @@ from homeserver.storage.database import Database, DatabaseError
 from homeserver.storage.events import Status
 from homeserver.storage.inbox import Waiting
 from homeserver.storage.rooms import Room
-from homeserver.storage.transactions import Remembering, Transaction
+from homeserver.storage.transactions import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Inbox:
         async for piece in in_turns(raws, AT_A_TIME, self._clock):
             found += [data for raw in piece if (data := _decoded(bytes(raw))) is not None]
         room_ids = {room_id for room_id, _ in found}
-        versions = {room_id: _remembered(self._database.memory, origin, room_id) for room_id in room_ids}
+        versions = {room_id: visibility.remembered_version(self._database.memory, room_id, origin) for room_id in room_ids}
         if None in versions.values():
             versions = await self._database.read(_versions, origin, room_ids)
             self._hold(origin, [one for one in found if versions[one[0]] is None])
@@ -390,11 +390,6 @@ def _decoded(raw: bytes) -> tuple[RoomID, dict[str, Any]] | None:
     return None if not isinstance(room_id, str) or "\0" in room_id else (RoomID(room_id), data)
 
 
-def _remembered(memory: Remembering, origin: ServerName, room_id: RoomID) -> RoomVersion | None:
-    """The version of a room that the origin was once allowed to know of."""
-    return rooms.remembered_version(memory, room_id) if memory.get(("heard", room_id, origin)) else None
-
-
 def _versions(txn: Transaction, origin: ServerName, room_ids: Collection[RoomID]) -> dict[RoomID, RoomVersion | None]:
     return {room_id: rooms.version(txn, room_id) if _may_speak(txn, origin, room_id) else None for room_id in room_ids}
 
@@ -403,7 +398,7 @@ def _may_speak(txn: Transaction, origin: ServerName, room_id: RoomID) -> bool:
     """Whether the origin may know of the room, or one of our users was invited or knocks there through it."""
     if not visibility.may_know(txn, room_id, origin) and origin not in members.asked_about(txn, room_id):
         return False
-    txn.memory.put(("heard", room_id, origin), True, 250)
+    visibility.remember(txn, room_id, origin)
     return True
 
 

@@ -10,12 +10,13 @@ from typing import TypeVar
 from homeserver.errors import NotFound
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName, UserID
+from homeserver.events.versions import RoomVersion
 from homeserver.rooms.openness import HISTORY
 from homeserver.storage import events, members, openness, rooms, state
 from homeserver.storage.events import Order, Stored
 from homeserver.storage.lines import Line
 from homeserver.storage.rooms import Room
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Remembering, Transaction
 
 Seen = TypeVar("Seen", Line, Stored)
 
@@ -42,6 +43,24 @@ def may_know(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> boo
     """
     look_up = openness.known_to_user if isinstance(viewer, UserID) else openness.known_to_server
     return look_up(txn, room_id, viewer)
+
+
+def version(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> RoomVersion | None:
+    """The version of a room that the viewer may know of; that they may is remembered, as the version is."""
+    if not may_know(txn, room_id, viewer):
+        return None
+    remember(txn, room_id, viewer)
+    return rooms.version(txn, room_id)
+
+
+def remember(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> None:
+    """Who may know of a room once has heard of it."""
+    txn.memory.put(("heard", room_id, viewer), True, 250)
+
+
+def remembered_version(memory: Remembering, room_id: str, viewer: UserID | ServerName) -> RoomVersion | None:
+    """What `version` answered, where it is in memory."""
+    return rooms.remembered_version(memory, room_id) if memory.get(("heard", room_id, viewer)) else None
 
 
 def event_for(txn: Transaction, room_id: str, event_id: str, user: UserID) -> Stored | None:

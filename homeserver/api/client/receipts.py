@@ -32,7 +32,7 @@ class ReadMarkers:
     @post("/_matrix/client/v3/rooms/{room_id}/receipt/{type}/{event_id}", limit="message", guests=True)
     async def receipt(self, caller: Caller, room_id: RoomID, type: str, event_id: EventID, body: dict[str, Any]) -> None:
         """Say that everything up to an event was read, in the room or in a thread of it."""
-        if await self.ephemeral.speaking.takes(room_id):
+        if await self.ephemeral.speaking.takes(room_id, caller.user_id):
             await self._read(caller, room_id, event_id if type == READ else None, thread(body))
         else:
             await self.receipts.set(Marker(caller.user_id, room_id, type, event_id, thread(body)))
@@ -40,7 +40,7 @@ class ReadMarkers:
     @post("/_matrix/client/v3/rooms/{room_id}/read_markers", limit="message", guests=True)
     async def markers(self, caller: Caller, room_id: RoomID, body: Markers) -> None:
         """Move several markers at once."""
-        if await self.ephemeral.speaking.takes(room_id):
+        if await self.ephemeral.speaking.takes(room_id, caller.user_id):
             await self._read(caller, room_id, body.read, "")
             return
         wanted = {"m.fully_read": body.fully_read, "m.read": body.read, "m.read.private": body.private}

@@ -65,7 +65,7 @@ class Sending:
             raise GuestAccess()
         draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query))
         if query.delay is not None:
-            if await self.speaking.takes(room_id):
+            if await self.speaking.takes(room_id, draft.sender):
                 raise Forbidden("What is said in this room is not kept, not even to be sent later")
             return Scheduled(await self.delayed.schedule(room_id, draft, query.delay, Sender(device(caller), txn_id)))
         if event_type == "m.room.redaction":
@@ -73,7 +73,7 @@ class Sending:
         return Sent(await self._say(room_id, draft, Sender(device(caller), txn_id)))
 
     async def _say(self, room_id: RoomID, draft: Draft, sender: Sender) -> EventID:
-        if await self.speaking.takes(room_id):
+        if await self.speaking.takes(room_id, draft.sender):
             return await self.speaking.say(room_id, draft, sender)
         return await self.timeline.send(room_id, draft, sender)
 
@@ -122,6 +122,6 @@ class Sending:
             raise InvalidParam("A redaction names the event that it redacts")
         content = {key: value for key, value in draft.content.items() if key != "redacts"}
         draft = Draft(draft.type, draft.sender, content, redacts=EventID.parse(target), ts=draft.ts)
-        if await self.speaking.takes(room_id):
+        if await self.speaking.takes(room_id, draft.sender):
             return Sent(await self.speaking.say(room_id, draft, sender))
         return Sent(await self.timeline.redact(room_id, draft, sender))
