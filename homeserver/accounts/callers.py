@@ -21,6 +21,7 @@ from homeserver.storage import accounts, devices, tokens
 from homeserver.storage.accounts import Account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import Device
+from homeserver.storage.dialect import SQLITE
 from homeserver.storage.tokens import Pair
 from homeserver.storage.wakeups import Wakeups, Watch
 from homeserver.web.callers import Caller, access_token
@@ -96,6 +97,11 @@ class Memory:
         """Some tokens of this bucket ended."""
         self.generation += 1
         self._buckets[number].clear()
+
+
+def known(pair: Pair, account: Account, now: int) -> Known:
+    """What is known of a token, as read at the time `now`."""
+    return Known(_caller(pair, account), pair.expires_ts, now)
 
 
 def _key(bucket: int) -> str:
@@ -191,13 +197,18 @@ class Callers:
         if bridge is not None:
             return await self._masquerade(bridge, request)
         token_hash, now = secrets.hashed(token), self.clock.now()
-        known = self.memory.get(token_hash)
-        if known is None or now - known.read_ts > FRESH_MS:
-            known = await self._look_up(token_hash)
-        if known.expires_ts is not None and now >= known.expires_ts:
+        found = self.memory.get(token_hash)
+        if found is None or (self.shared and now - found.read_ts > FRESH_MS):
+            found = await self._look_up(token_hash)
+        if found.expires_ts is not None and now >= found.expires_ts:
             raise UnknownToken("The access token has expired", soft_logout=True)
-        self.sightings.note(known.caller, request, now)
-        return known.caller
+        self.sightings.note(found.caller, request, now)
+        return found.caller
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may end tokens: never on SQLite, which one process has for itself."""
+        return self.database.engine != SQLITE
 
     async def _look_up(self, token_hash: bytes) -> Known:
         generation, now = self.memory.generation, self.clock.now()
@@ -209,9 +220,9 @@ class Callers:
             raise Refused(403, "M_USER_DEACTIVATED", "This account has been deactivated")
         if pair.replaces is not None and (pair.expires_ts is None or now < pair.expires_ts):
             generation = await self._first_use(pair)
-        known = Known(_caller(pair, account), pair.expires_ts, now)
-        self.memory.keep(token_hash, known, generation)
-        return known
+        found_now = known(pair, account, now)
+        self.memory.keep(token_hash, found_now, generation)
+        return found_now
 
     async def _first_use(self, pair: Pair) -> int:
         """The tokens before these end; from here on the client has certainly got the new ones."""

@@ -13,6 +13,7 @@ from homeserver.clock import Clock
 from homeserver.errors import NotFound, Refused, UnknownToken
 from homeserver.events.identifiers import UserID
 from homeserver.storage import account_data, accounts, devices, tokens
+from homeserver.storage.accounts import Account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import Device
 from homeserver.storage.tokens import Pair
@@ -90,12 +91,20 @@ class Devices:
     lifetimes: Lifetimes
     watchers: tuple[Watcher, ...] = ()
 
-    def log_in(self, txn: Transaction, login: Login) -> Issued:
-        """A new session on a new or a known device; the sessions that a known device had end."""
+    def log_in(self, txn: Transaction, login: Login, account: Account | None = None) -> Issued:
+        """A new session on a new or a known device; the sessions that a known device had end.
+
+        With `account`, which this transaction has made or locked, the first request need not look the token up.
+        """
         device_id = login.device_id or secrets.device_id()
-        self._end(txn, tokens.remove_of_devices(txn, login.user_id, [device_id]))
+        if login.device_id is not None:
+            self._end(txn, tokens.remove_of_devices(txn, login.user_id, [device_id]))
         self.add(txn, Device(login.user_id, device_id, login.display_name, self.clock.now()))
-        return self._issue(txn, login.user_id, device_id, login.refreshable, None)
+        issued, pair = self._issue(txn, login.user_id, device_id, login.refreshable, None)
+        if account is not None:
+            known = callers.known(pair, account, self.clock.now())
+            txn.on_commit(self.memory.keep, pair.access_hash, known, self.memory.generation)
+        return issued
 
     def add(self, txn: Transaction, device: Device) -> bool:
         """Store a new device; False if it was there."""
@@ -110,7 +119,9 @@ class Devices:
         tokens.add(txn, Pair(txn.number(), secrets.hashed(token), None, user_id, None, self.clock.now(), expires_ts, None))
         return Issued(user_id, None, token, None, None if expires_ts is None else expires_ts - self.clock.now())
 
-    def _issue(self, txn: Transaction, user_id: UserID, device_id: str | None, refreshable: bool, replaces: int | None) -> Issued:
+    def _issue(
+        self, txn: Transaction, user_id: UserID, device_id: str | None, refreshable: bool, replaces: int | None
+    ) -> tuple[Issued, Pair]:
         access = secrets.ACCESS + secrets.fresh()
         refresh = secrets.REFRESH + secrets.fresh() if refreshable else None
         lifetime, now = self.lifetimes.refreshable if refreshable else self.lifetimes.plain, self.clock.now()
@@ -125,7 +136,7 @@ class Devices:
             replaces,
         )
         tokens.add(txn, pair)
-        return Issued(user_id, device_id, access, refresh, lifetime)
+        return Issued(user_id, device_id, access, refresh, lifetime), pair
 
     async def refresh(self, refresh_token: str) -> Issued:
         """New tokens for a refresh token.  The old ones stay good until one of the new is used."""
@@ -142,7 +153,7 @@ class Devices:
         self._end(txn, tokens.take_over(txn, pair))
         for forgotten in tokens.heirs(txn, pair.id)[: 1 - MAX_HEIRS]:
             self._end(txn, tokens.remove(txn, forgotten.id))
-        return self._issue(txn, account.user_id, pair.device_id, True, pair.id)
+        return self._issue(txn, account.user_id, pair.device_id, True, pair.id)[0]
 
     async def log_out(self, user_id: UserID, device_id: str | None, token_id: int | None) -> None:
         """End a session and remove its device."""

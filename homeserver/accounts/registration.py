@@ -77,6 +77,13 @@ class Registration:
 
     async def name(self, username: str | None, bridge: Bridge | None = None, *, upgrades: bool = False) -> UserID:
         """The user id for a wanted name, a random one for none; raises M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE."""
+        user_id = self.allowed(username, bridge)
+        if not upgrades and await self.database.read(accounts.get, user_id) is not None:
+            raise usernames.in_use()
+        return user_id
+
+    def allowed(self, username: str | None, bridge: Bridge | None = None) -> UserID:
+        """The same, but that somebody has it already is not seen: `register` does."""
         if username is None:
             username = random.token_hex(8)
         user_id = usernames.new_user_id(username, self.settings.server_name, by_operator=bridge is not None)
@@ -84,8 +91,6 @@ class Registration:
             raise usernames.exclusive()
         if self.bridges.reserved(user_id, bridge.id if bridge else None):
             raise usernames.exclusive()
-        if not upgrades and await self.database.read(accounts.get, user_id) is not None:
-            raise usernames.in_use()
         return user_id
 
     async def register(self, user: NewUser, login: Login | None, passed: Passed | None = None, guest: int | None = None) -> Issued | None:
@@ -97,8 +102,9 @@ class Registration:
 
     def _register(self, txn: Transaction, user: NewUser, login: Login | None, passed: Passed | None, guest: int | None) -> Issued | None:
         now = self.devices.clock.now()
+        account: Account | None = None
         if guest is None:
-            create(txn, user, now)
+            account = create(txn, user, now)
         elif user.password_hash is None or not accounts.upgrade_guest(txn, user.user_id, user.password_hash):
             raise Forbidden("This is not the account of a guest")
         else:
@@ -106,7 +112,7 @@ class Registration:
         if passed is not None:
             passed.close(txn)
             self._spend(txn, user.user_id, passed, now)
-        return self.devices.log_in(txn, login) if login is not None else None
+        return self.devices.log_in(txn, login, account) if login is not None else None
 
     def _spend(self, txn: Transaction, user_id: UserID, passed: Passed, now: int) -> None:
         session = passed.session
@@ -137,16 +143,23 @@ class Registration:
         tokens.sweep_short(txn, now)
         tokens.add_short(txn, nonce_hash, NONCE, "", now + NONCE_MS)
 
-    async def check_mac(self, nonce: str, mac: str, signed: list[str]) -> None:
-        """Use the nonce up and check the MAC of the texts `signed`; raises `Refused`."""
+    def check_mac(self, nonce: str, mac: str, signed: list[str]) -> None:
+        """Check the MAC of the texts `signed`; raises `Refused`."""
         secret = self._shared_secret()
-        if await self.database.write(tokens.take_short, secrets.hashed(nonce), NONCE, self.devices.clock.now()) is None:
-            raise Refused(400, "M_UNKNOWN", "This nonce is not known, or was used already")
         if any("\0" in text for text in signed):
             raise InvalidParam("NUL characters are not allowed")
         wanted = hmac.new(secret, b"\0".join(text.encode("utf-8", "surrogatepass") for text in (nonce, *signed)), "sha1").hexdigest()
         if not hmac.compare_digest(wanted.encode(), mac.lower().encode("utf-8", "surrogatepass")):
             raise Forbidden("The MAC is wrong")
+
+    async def register_signed(self, nonce: str, user: NewUser) -> Issued | None:
+        """Use the nonce up and make the account, in one act; raises `Refused`."""
+        return await self.database.write(self._register_signed, secrets.hashed(nonce), user)
+
+    def _register_signed(self, txn: Transaction, nonce_hash: bytes, user: NewUser) -> Issued | None:
+        if tokens.take_short(txn, nonce_hash, NONCE, self.devices.clock.now()) is None:
+            raise Refused(400, "M_UNKNOWN", "This nonce is not known, or was used already")
+        return self._register(txn, user, Login(user.user_id), None, None)
 
     def _shared_secret(self) -> bytes:
         secret = self.settings.registration.shared_secret
@@ -158,7 +171,7 @@ class Registration:
 # For the command line and administrators
 
 
-def create(txn: Transaction, user: NewUser, now: int) -> None:
+def create(txn: Transaction, user: NewUser, now: int) -> Account:
     """Store a new account and its display name; raises M_USER_IN_USE."""
     account = Account(user.user_id, user.kind, user.appservice_id, user.password_hash, now, user.admin)
     if not accounts.add(txn, account):
@@ -166,6 +179,7 @@ def create(txn: Transaction, user: NewUser, now: int) -> None:
     name = user.display_name if user.display_name is not None else user.user_id.localpart
     if name and user.kind != "guest":
         profiles.put(txn, user.user_id, "displayname", orjson.dumps(name))
+    return account
 
 
 def new_token(

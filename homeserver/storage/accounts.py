@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.events.identifiers import UserID
 from homeserver.storage.database import Transaction
@@ -53,13 +54,23 @@ class Threepid:
 # Accounts
 
 
+_ACCOUNT = (
+    "SELECT kind, appservice_id, password_hash, created_ts, admin, deactivated, erased, locked, suspended"
+    " FROM accounts WHERE user_id = :user"
+)
+
+
 def get(txn: Transaction, user_id: str) -> Account | None:
     """The account, deactivated ones included."""
-    row = txn.one(
-        "SELECT kind, appservice_id, password_hash, created_ts, admin, deactivated, erased, locked, suspended"
-        " FROM accounts WHERE user_id = :user",
-        user=user_id,
-    )
+    return _account(user_id, txn.one(_ACCOUNT, user=user_id))
+
+
+def lock(txn: Transaction, user_id: str) -> Account | None:
+    """The same; nobody changes it before this transaction has ended."""
+    return _account(user_id, txn.lock(_ACCOUNT + " FOR UPDATE", user=user_id))
+
+
+def _account(user_id: str, row: tuple[Any, ...] | None) -> Account | None:
     if row is None:
         return None
     kind, appservice_id, password_hash, created_ts, *flags = row

@@ -62,16 +62,15 @@ def heirs(txn: Transaction, pair_id: int) -> list[Pair]:
 
 def add(txn: Transaction, pair: Pair) -> None:
     """Store a new pair."""
-    txn.run(
-        "INSERT INTO tokens (id, access_hash, refresh_hash, user_id, device_id, created_ts, expires_ts, replaces)"
-        " VALUES (:id, :access, :refresh, :user, :device, :created, :expires, :replaces)",
+    txn.insert(
+        "tokens",
         id=pair.id,
-        access=pair.access_hash,
-        refresh=pair.refresh_hash,
-        user=pair.user_id,
-        device=pair.device_id,
-        created=pair.created_ts,
-        expires=pair.expires_ts,
+        access_hash=pair.access_hash,
+        refresh_hash=pair.refresh_hash,
+        user_id=pair.user_id,
+        device_id=pair.device_id,
+        created_ts=pair.created_ts,
+        expires_ts=pair.expires_ts,
         replaces=pair.replaces,
     )
 

@@ -168,7 +168,8 @@ async def test_the_shared_secret(network: Network) -> None:
 
     first = signed("key", await nonce(), "Root", "p", admin=True)
     assert good(await program.post(page, first))["user_id"] == "@root:a"
-    refused(await program.post(page, {**first, "username": "again"}), 400, "M_UNKNOWN")  # a nonce is used once
+    again = signed("key", str(first["nonce"]), "again", "p", admin=True)
+    refused(await program.post(page, again), 400, "M_UNKNOWN")  # a nonce is used once
     refused(await program.post(page, signed("guess", await nonce(), "eve", "p", admin=True)), 403, "M_FORBIDDEN")
     asked = signed("key", await nonce(), "eve", "p", admin=False)
     refused(await program.post(page, {**asked, "admin": True}), 403, "M_FORBIDDEN")

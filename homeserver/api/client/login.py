@@ -46,8 +46,7 @@ def _standing(account: Account | None) -> Account:
 
 
 def _log_in(txn: Transaction, devices: Devices, login: Login) -> Issued:
-    _standing(accounts.get(txn, login.user_id))
-    return devices.log_in(txn, login)
+    return devices.log_in(txn, login, _standing(accounts.lock(txn, login.user_id)))
 
 
 @dataclass(frozen=True)

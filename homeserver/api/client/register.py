@@ -165,7 +165,7 @@ class Registering:
         passed = await self.gate.open(Act(request.method, request.path, None, body), offer)
         if wanted.password is None:
             raise MissingParam("password: Missing")
-        user_id = await self.registration.name(wanted.username, upgrades=guest is not None)
+        user_id = self.registration.allowed(wanted.username)
         login = wanted.login(user_id)
         user = NewUser(user_id, await self.passwords.hash(wanted.password))
         return session(user_id, await self.registration.register(user, login, passed, guest))
@@ -230,10 +230,10 @@ class SharedSecret:
     async def register(self, body: Signed) -> dict[str, Any]:
         """Make an account, an administrator's if asked."""
         signed = [body.username, body.password, "admin" if body.admin else "notadmin"]
-        await self.registration.check_mac(body.nonce, body.mac, signed + ([body.user_type] if body.user_type else []))
+        self.registration.check_mac(body.nonce, body.mac, signed + ([body.user_type] if body.user_type else []))
         passwords.checked(body.password, 1)
         if body.displayname is not None:
             profiles.checked("displayname", {"displayname": body.displayname})
-        user_id = await self.registration.name(body.username)
+        user_id = self.registration.allowed(body.username)
         user = NewUser(user_id, await self.passwords.hash(body.password), body.admin, display_name=body.displayname)
-        return session(user_id, await self.registration.register(user, Login(user_id)))
+        return session(user_id, await self.registration.register_signed(body.nonce, user))
