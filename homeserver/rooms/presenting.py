@@ -108,9 +108,11 @@ def shared(txn: Transaction, batch: Sequence[Line], *, room_id: bool = True) -> 
     return present(txn, nobody, batch, room_id=room_id, known={}, aged=False)
 
 
-def told(viewer: Viewer, stored: Stored, replaced: Stored | None) -> bytes:
+def told(viewer: Viewer, stored: Stored, replaced: Stored | None, transaction: str | None = None) -> bytes:
     """An event that is new to all who are in the room, in the place of the state event `replaced`; nothing is known about it yet."""
     unsigned = {"age": max(0, viewer.now - stored.event.origin_server_ts), "membership": "join", **_replacing(replaced)}
+    if transaction is not None:
+        unsigned["transaction_id"] = transaction
     return serving.client_bytes(stored.event, unsigned, room_id=False)
 
 

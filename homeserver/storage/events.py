@@ -11,7 +11,7 @@ from homeserver.events.versions import RoomVersion
 from homeserver.storage import rooms
 from homeserver.storage.lines import Line
 from homeserver.storage.lines import Order as Order
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Remembering, Transaction
 
 
 class Status(IntEnum):
@@ -356,3 +356,10 @@ def remember_sent(txn: Transaction, user_id: str, device_id: str, txn_id: str, s
         "sent",
         num=stored.num, user_id=user_id, device_id=device_id, txn_id=txn_id, room_id=stored.event.room_id, ts=now,
     )  # fmt: skip
+    txn.memory.put(("sent", stored.num), (device_id, txn_id), 200)
+
+
+def sent_as(memory: Remembering, num: int) -> tuple[str, str] | None:
+    """The device and the transaction that made an event, if it was lately, and by this process."""
+    found: tuple[str, str] | None = memory.get(("sent", num))
+    return found

@@ -12,7 +12,7 @@ from homeserver.events.notable import relation
 from homeserver.push.counting import RoomCounts
 from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.recent import Said
-from homeserver.storage import account_data, receipts
+from homeserver.storage import account_data, events, receipts
 from homeserver.storage.database import Database
 from homeserver.storage.positions import Token
 from homeserver.storage.to_device import PAGE
@@ -103,7 +103,7 @@ class CaughtUp:
             room.spoken, room.read = heard.timelines.get(room_id, ()), heard.receipts.get(room_id, ())
         told: dict[str, bytes] = {}
         for room_id, room in rooms.items():
-            if not (room.quiet or _tellable(viewer, selection, standing, known, room_id, room)):
+            if not room.quiet and not (self._owned(viewer, room) and _tellable(selection, standing, known, room_id, room)):
                 return None
             section = self.shared.section(question, standing.ignored, now, room_id, room)
             if section is not None:
@@ -138,6 +138,16 @@ class CaughtUp:
         standing.upto = now
         return news
 
+    def _owned(self, viewer: Viewer, room: Room) -> bool:
+        """Find out which messages are the viewer's own, and under which transactions; False where that is not remembered."""
+        for one in room.said:
+            if one.stored.event.sender == viewer.user_id and one.stored.event.state_key is None:
+                sent = events.sent_as(self.database.memory, one.stored.num)
+                if sent is None:
+                    return False
+                room.own[one.stored.num] = sent[1] if sent[0] == viewer.device_id else None
+        return True
+
     def _between(self, since: Token, upto: Token, standing: Standing) -> News | None:
         positions = self.database.feed.between(since, upto, standing.keys)
         if positions is None:
@@ -171,9 +181,7 @@ def _sort(position: int, what: object, rooms: dict[str, Room], data: dict[str, b
     return True
 
 
-def _tellable(
-    viewer: Viewer, selection: Selection, standing: Standing, known: frozenset[tuple[str, str]], room_id: str, room: Room
-) -> bool:
+def _tellable(selection: Selection, standing: Standing, known: frozenset[tuple[str, str]], room_id: str, room: Room) -> bool:
     """Whether what was said in a room can be told without reading."""
     if room_id not in standing.rooms or len(room.said) > selection.limit:
         return False
@@ -182,7 +190,7 @@ def _tellable(
     ids: set[str] = set()
     for said in room.said:
         event = said.stored.event
-        if event.sender in standing.ignored or (event.sender == viewer.user_id and event.state_key is None):
+        if event.sender in standing.ignored:
             return False
         if event.state_key is not None and not selection.timeline(event):
             return False

@@ -32,6 +32,8 @@ class Room:
     """Messages that are kept nowhere."""
     read: Sequence[dict[str, Any]] = ()
     """Receipts for such."""
+    own: dict[int, str | None] = field(default_factory=dict)
+    """The viewer's own messages, and the transactions of this device among them."""
 
     @property
     def quiet(self) -> bool:
@@ -64,6 +66,7 @@ class Shared:
             None if room.typing is None else repr(room.typing),
             tuple(room.spoken),
             repr(room.read),
+            tuple(room.own.items()),
             id(selection.filter),
             selection.state_after,
             ignored,
@@ -92,7 +95,8 @@ class Shared:
     def _changes(self, viewer: Viewer, selection: Selection, now: Token, room_id: str, room: Room) -> RoomChanges:
         order = room.said[0].stored.order
         assert order is not None
-        timeline = [presenting.told(viewer, one.stored, one.replaced) for one in room.said if selection.timeline(one.stored.event)]
+        shown = [one for one in room.said if selection.timeline(one.stored.event)]
+        timeline = [presenting.told(viewer, one.stored, one.replaced, room.own.get(one.stored.num)) for one in shown]
         timeline += room.spoken
         state = {one.stored.key: one for one in room.said if one.stored.event.state_key is not None}
         wanted = [one for one in state.values() if selection.state_after and selection.state(one.stored.event)]
