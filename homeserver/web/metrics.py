@@ -33,14 +33,14 @@ class Metrics:
             registry=self.registry,
         )
         self._places: set[str] = set()
-        self._known: dict[tuple[Route | None, int], tuple[Counter, Histogram]] = {}
+        self._known: dict[tuple[tuple[str, str], int], tuple[Counter, Histogram]] = {}
 
     def observe(self, route: Route | None, status: int, seconds: float) -> None:
         """A request was answered; without a route when there is no such endpoint."""
-        known = self._known.get((route, status))
+        names = (route.method, route.path) if route else ("-", "unknown")
+        known = self._known.get((names, status))
         if known is None:
-            names = (route.method, route.path) if route else ("-", "unknown")
-            known = self._known[route, status] = (self._answers.labels(*names, str(status)), self._seconds.labels(*names))
+            known = self._known[names, status] = (self._answers.labels(*names, str(status)), self._seconds.labels(*names))
         known[0].inc()
         known[1].observe(seconds)
 

@@ -10,7 +10,7 @@ from typing import Any
 from homeserver.errors import Forbidden, Refused, TooLarge, Unrecognized
 from homeserver.log import request_context
 from homeserver.web import coding, failures
-from homeserver.web.callers import Caller, Origin, access_token, find_token
+from homeserver.web.callers import Caller, Origin, find_token
 from homeserver.web.endpoints import BadEndpoint, Endpoint, plan, segments_of
 from homeserver.web.limits import Limits, by_address
 from homeserver.web.routes import Options, Route, declared
@@ -176,7 +176,6 @@ class Router:
     async def _caller(self, endpoint: Endpoint, request: Request) -> Caller | None:
         if endpoint.anonymous and find_token(request) is None:
             return None
-        access_token(request)
         return await self._identify(request)
 
     async def _read_signed(self, endpoint: Endpoint, request: Request, arguments: dict[str, Any]) -> None:
