@@ -264,7 +264,10 @@ class Outbox:
             return ()
         destination.edus = False
         waiting = await self._database.read(destinations.waiting_edus, destination.server, MOST_EDUS)
-        return waiting[: len(loaded([Item.edu(each.edu_type, each.content) for each in waiting], MOST_EDUS))]
+        fitting = waiting[: len(loaded([Item.edu(each.edu_type, each.content) for each in waiting], MOST_EDUS))]
+        # What is posted from now on says so itself.
+        destination.edus |= len(fitting) < len(waiting) or len(waiting) == MOST_EDUS
+        return fitting
 
     async def _send_edus(self, destination: _Destination, waiting: Sequence[destinations.WaitingEDU]) -> None:
         await self._deliver(destination.server, [], [Item.edu(each.edu_type, each.content) for each in waiting])
@@ -272,7 +275,6 @@ class Outbox:
 
     async def _drop(self, destination: _Destination, waiting: Sequence[destinations.WaitingEDU]) -> None:
         if waiting:
-            destination.edus = True  # there may be more
             await self._database.write(destinations.drop_edus, destination.server, [each.position for each in waiting])
 
     # --- one transaction ---------------------------------------------------------------------------------

@@ -240,13 +240,16 @@ def head_of(event: Event) -> Head:
 
 
 def destinations(txn: Transaction, name: ServerName, room: Room, event: Event) -> bytes | None:
-    """The servers that get the event: those in the room before it, and that of whom a membership is about."""
-    if event.type == "m.room.member" and event.state_key is not None:
-        target = event.state_key.partition(":")[2]
-        servers = set(rooms.server_set(txn, room.servers))
-        if target and target != name and target not in servers:
-            return rooms.servers_hash(txn, [*servers, target])
-    return room.servers
+    """The servers that get the event: those in the room before it, and that of whom a membership is about.
+
+    Not the one whose user made it, who came to us with it.
+    """
+    if event.type != "m.room.member" or event.state_key is None:
+        return room.servers
+    target, author = event.state_key.partition(":")[2], event.sender.domain
+    before = set(rooms.server_set(txn, room.servers))
+    servers = (before | {target}) - {name, author, ""}
+    return room.servers if servers == before else rooms.servers_hash(txn, sorted(servers))
 
 
 def empty_room(event: Event) -> Room:
