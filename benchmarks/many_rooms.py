@@ -4,7 +4,8 @@
 
 All users are in all rooms.  The rooms are filled through the server's own write path before the server's process starts.  For each limit
 of the timeline: seconds until all have their answer, the CPU time of the server's process for each (without PostgreSQL's own), the bytes
-of one, and the most memory that the process ever had.  Then the same with half of the users, of the rooms, of the members: how cost grows.
+of one, and the most memory that the process had meanwhile.  Then the same with half of the users, of the rooms, of the members: how cost
+grows.
 """
 
 import argparse
@@ -102,16 +103,25 @@ def asked(port: int, token: str, wish: dict[str, object]) -> int:
     return size
 
 
+def memory(pid: int) -> int:
+    """KiB of memory of its own: without the pages of the database's file, which it maps."""
+    return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon"))
+
+
 def measure(what: str, server: tuple[int, int], tokens: Sequence[str], rooms: Sequence[str], limit: int, *, lazy: bool) -> None:
     """All ask at once."""
     pid, port = server
     wish = {"room": {"rooms": list(rooms), "timeline": {"limit": limit}, "state": {"lazy_load_members": lazy}}}
     begin, began = cpu(pid), time.perf_counter()
+    most = 0
     with ThreadPoolExecutor(len(tokens)) as pool:
-        sizes = list(pool.map(lambda token: asked(port, token, wish), tokens))
+        answers = [pool.submit(asked, port, token, wish) for token in tokens]
+        while not all(answer.done() for answer in answers):
+            most = max(most, memory(pid))
+            time.sleep(0.02)
+    sizes = [answer.result() for answer in answers]
     wall, used = time.perf_counter() - began, (cpu(pid) - begin) / len(tokens)
-    most = next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    figures = f"{wall:8.2f} s {used * 1e3:9.1f} ms of CPU a sync {sizes[0] / 1024:9.0f} KiB each, at most {int(most) // 1024:5} MiB"
+    figures = f"{wall:8.2f} s {used * 1e3:9.1f} ms of CPU a sync {sizes[0] / 1024:9.0f} KiB each, at most {most // 1024:5} MiB"
     print(f"{what:16} timeline {limit:4} {figures}", flush=True)
 
 
