@@ -1,6 +1,6 @@
 """How costs grow with the size of things: members of a room, events in it, rooms of a user, the whole database.
 
-    python -m benchmarks.growth [members] [events] [rooms] [start] [--engine sqlite|postgres] [--huge] [--json FILE]
+    python -m benchmarks.growth [members] [events] [rooms] [start] [--engine sqlite|postgres] [--huge] [--most N] [--json FILE]
 
 Rooms are filled through the server's own write path, many events to a transaction; then requests go through the router, without sockets,
 threads and fsync, as in `benchmarks.core`.  CPU microseconds are this process's, the best of a few rounds; statements are exact.  On
@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -27,7 +28,7 @@ import yaml
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import opening, rooms, sqlite
+from homeserver.storage import opening, postgres, rooms, sqlite
 from homeserver.storage.database import Database
 from homeserver.storage.migrations import directory, load, migrate
 from homeserver.storage.postgres import Postgres
@@ -61,6 +62,8 @@ class Growth:
     engine: str
     reopen: Callable[[], Database]
     """The database once more, with nothing in memory."""
+    filled: Callable[[], None]
+    """Has the database look at its tables, as PostgreSQL does by itself every minute."""
     figures: list[Figure] = field(default_factory=list)
 
     async def measure(self, what: str, size: int, client: Client, count: int, act: Callable[[int], Awaitable[Any]]) -> None:
@@ -149,6 +152,7 @@ async def of_members(growth: Growth, home: Home, most: int) -> None:
     for size in (10, 1_000, 10_000, 100_000):
         if size <= most:
             await fill(home, room, members(there, size))
+            growth.filled()
             there = size
             await growth.send("members of the room", size, alice, room)
             await growth.measure("state change, members of the room", size, alice, 20, lambda n: _topic(alice, room, n))
@@ -168,6 +172,7 @@ async def of_events(growth: Growth, home: Home, most: int) -> None:
             continue
         began = time.perf_counter()
         await fill(home, room, messages(bob.user_id, size - there))
+        growth.filled()
         there = size
         print(f"filled to {size:,} in {time.perf_counter() - began:.0f} s", flush=True)
         await growth.send("events in the room", size, bob, room)
@@ -214,6 +219,7 @@ async def of_rooms(growth: Growth, home: Home, most: int) -> None:
                 there + 1,
             )
             good(await reader.post(f"/join/{follower.room}", {}))
+        growth.filled()
         follower.since = good(await reader.get("/sync"))["next_batch"]
         await growth.measure("send and /sync, rooms of the user", size, reader, 20, follower.says)
         await growth.measure("state and /sync, rooms of the user", size, reader, 20, follower.changes)
@@ -238,6 +244,16 @@ def opened(engine: str, network: Network) -> Iterator[tuple[Callable[[], Databas
             migrate(link, load(directory()))
             link.close()
             yield lambda: opening.inline(Postgres(address), LeasedStream(), network.reactor), address
+
+
+def analyze(engine: str, address: str) -> None:
+    """Have PostgreSQL count."""
+    if engine == "postgres":
+        connection = postgres.connect(address)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+        connection.close()
 
 
 def start(growth: Growth, address: str, size: int) -> None:
@@ -287,17 +303,17 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, "start", []])
     parser.add_argument("--engine", default="sqlite", choices=("sqlite", "postgres"))
     parser.add_argument("--huge", action="store_true")
-    parser.add_argument("--small", action="store_true", help="only to see that it runs")
+    parser.add_argument("--most", type=int, default=1_000_000, help="no sizes beyond this")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(sys.argv[1:])
     wanted, network = asked.parts or [*PARTS, "start"], Network(asked.engine)
     with opened(asked.engine, network) as (reopen, address):
-        growth, database = Growth(asked.engine, reopen), reopen()
+        growth, database = Growth(asked.engine, reopen, partial(analyze, asked.engine, address)), reopen()
         home = serve(network, database)
         for name, (part, most) in PARTS.items():
             if name in wanted:
-                most = 10 if asked.small else 10 * most if asked.huge and name == "events" else most
-                drive(part(growth, home, most), network.reactor)
+                most = 10 * most if asked.huge and name == "events" else most
+                drive(part(growth, home, min(most, asked.most)), network.reactor)
         events = drive(database.read(lambda txn: txn.value("SELECT COUNT(*) FROM events")), network.reactor)
         database.close()
         if "start" in wanted:

@@ -1,0 +1,1 @@
+"""What must not grow: memory, and the work of a message."""
