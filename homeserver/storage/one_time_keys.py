@@ -9,6 +9,8 @@ from homeserver.storage.database import Transaction
 KEPT_BATCHES = 20  # how many uploads later a claimed key may be forgotten
 Device = tuple[str, str]  # user, device
 
+AT_ONCE = 25  # keys that one statement takes
+ONE_KEY = "(user_id = :user{n} AND device_id = :device{n} AND algorithm = :algorithm AND key_id = :id{n})"
 PASSES = 10  # how often a claim tries again what another process took first
 
 
@@ -133,12 +135,25 @@ def _take(txn: Transaction, algorithm: str, devices: set[Device]) -> dict[Device
         " FROM devices WHERE (devices.user_id, devices.device_id) IN :devices",
         algorithm=algorithm, devices=sorted(devices),
     )  # fmt: skip
-    # Two statements: as one, PostgreSQL looks at every key there is.  `claimed = 0` stands in both: the second is checked on the
-    # row itself after waiting for another process.
+    taken: dict[Device, Key] = {}
+    found = [row for row in first if row[2] is not None]
+    for start in range(0, len(found), AT_ONCE):
+        taken |= _take_these(txn, algorithm, found[start : start + AT_ONCE])
+    return taken
+
+
+def _take_these(txn: Transaction, algorithm: str, keys: Sequence[tuple[str, str, str]]) -> dict[Device, Key]:
+    """Take single keys, given as user, device and key id, as far as nobody else did.
+
+    Each is spelled out, and `+ 0` keeps the index of unclaimed keys out of it: PostgreSQL takes that for empty as long as it has not looked,
+    and compares every key there is with every one asked for.  It is checked on the row itself, after waiting for another process.
+    """
+    values = {f"{name}{n}": value for n, key in enumerate(keys) for name, value in zip(("user", "device", "id"), key, strict=True)}
     rows = txn.all(
-        "UPDATE one_time_keys SET claimed = 1 WHERE algorithm = :algorithm AND claimed = 0 AND (user_id, device_id, key_id) IN :keys"
-        " RETURNING user_id, device_id, key_id, key",
-        algorithm=algorithm, keys=[row for row in first if row[2] is not None],
+        "UPDATE one_time_keys SET claimed = 1 WHERE claimed + 0 = 0 AND ("
+        + " OR ".join(ONE_KEY.format(n=n) for n in range(len(keys)))
+        + ") RETURNING user_id, device_id, key_id, key",
+        algorithm=algorithm, **values,
     )  # fmt: skip
     return {(user, device): Key(algorithm, key_id, bytes(key)) for user, device, key_id, key in rows}
 
