@@ -129,25 +129,29 @@ class Asker:
         return Request(endpoint.route.method, path, query, headers, raw, "10.0.0.1", upload=_whole(raw))
 
     def _part(self, part: str, about: About) -> str:
-        if not part.startswith("{"):
-            return part
-        known = {
+        return quote(self.in_path(about).get(part[1:-1], "x"), safe="") if part.startswith("{") else part
+
+    def in_path(self, about: About) -> dict[str, str]:
+        """What stands in the place of parts of a path, by name."""
+        return {
             "room_id": about.room, "room_id_or_alias": about.room, "event_id": about.event, "alias": about.alias, "room_alias": about.alias,
             "user_id": self.client.user_id, "event_type": "m.room.name", "type": "m.read", "receipt_type": "m.read", "rel_type": "m.thread",
             "kind": "room", "scope": "global", "rule_id": about.room, "thread_root": about.event, "tag": "u.x", "state_key": "x",
             "txn_id": f"{self.client.user_id}{about.event}{self.turn}", "version": "1", "server_name": self.to.name,
         }  # fmt: skip
-        return quote(known.get(part[1:-1], "x"), safe="")
 
     def _query(self, endpoint: Endpoint, about: About, via: list[str]) -> dict[str, Any]:
-        names = query_names(endpoint)
-        known: dict[str, Any] = {
+        known = self.in_query(about, via)
+        return {name: known[name] for name in query_names(endpoint) if name in known}
+
+    def in_query(self, about: About, via: list[str]) -> dict[str, Any]:
+        """What is asked for in a query, by name."""
+        return {
             "room_id": about.room, "event_id": about.event, "room_alias": about.alias, "v": [about.event], "ver": [VERSION.id],
             "dir": "b", "ts": "1", "timeout": "0", "user_id": self.client.user_id, "limit": "10",
             "filter": orjson.dumps({"room": {"rooms": [about.room]}}).decode(),
             **({"via": via, "server_name": via} if via else {}),
         }  # fmt: skip
-        return {name: known[name] for name in names if name in known}
 
     def _body(self, endpoint: Endpoint, about: About) -> Any:
         path, user = endpoint.route.path, self.client.user_id

@@ -3,6 +3,7 @@
 `pytest -s` prints how long each kind of question took about either.
 """
 
+import re
 import secrets
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ import pytest
 
 from tests.flows.asking import VERSION, About, Asker, Told, endpoints
 from tests.flows.joining import before, invites, joins, refusal, room_of, settled
+from tests.hostile.rig import query_names
 from tests.world import Home, Network, good, story
 
+NO_ROOMS = {"event_format", "event_fields"}
 MESSAGE = {"msgtype": "m.text", "body": "secret"}
 
 
@@ -30,6 +33,17 @@ async def absent_room(home: Home, like: About) -> About:
     sql = "INSERT INTO aliases (alias, room_id, creator, created_ts) VALUES (:alias, :room, :creator, 0)"
     await home.server.database.write(lambda txn: txn.run(sql, alias=alias, room=room, creator=f"@alice:{home.name}"))
     return About(room, "$" + secrets.token_urlsafe(32), alias)
+
+
+@story
+async def test_no_endpoint_is_forgotten_that_names_a_room_an_event_or_an_alias(network: Network) -> None:
+    a = network.server("a")
+    about = About("!r", "$e", "#a")
+    asker = Asker(network, await a.user("alice"), a)
+    known = asker.in_path(about).keys() | asker.in_query(about, ["b"]).keys()
+    named = {part[1:-1] for one in endpoints(a) for part in one.route.path.split("/") if part.startswith("{")}
+    named |= {name for one in endpoints(a) for name in query_names(one)}
+    assert {name for name in named if re.search("room|event|alias|root", name)} <= known | NO_ROOMS
 
 
 def differences(path: str, real: Told, none: Told) -> list[str]:
