@@ -56,13 +56,19 @@ class Memory:
     bus: Bus = field(default_factory=Alone)
     capacity: int = CAPACITY // BUCKETS
     generation: int = 0
+    _hearing: int | None = 0
     _buckets: list[OrderedDict[bytes, Known]] = field(default_factory=lambda: [OrderedDict() for _ in range(BUCKETS)])
 
     def __post_init__(self) -> None:
         self.bus.subscribe(KIND, self._hear)
 
     def get(self, token_hash: bytes) -> Known | None:
-        """What is known of the token."""
+        """What is known of the token.  Nothing while other processes could not say that it has ended."""
+        hearing = self.bus.hearing
+        if hearing is None or hearing != self._hearing:
+            self._hearing = hearing
+            for number in range(BUCKETS):
+                self.forget_bucket(number)
         return self._bucket(token_hash).get(token_hash)
 
     def _bucket(self, token_hash: bytes) -> OrderedDict[bytes, Known]:

@@ -129,6 +129,11 @@ class Hearing(Wire):
         """Who called may call again."""
         self._closed(self)
 
+    @property
+    def open(self) -> bool:
+        """Whether the caller has proven itself, and is there."""
+        return self.opening is not None
+
 
 @dataclass
 class Ears:

@@ -18,6 +18,10 @@ Greeting = Callable[[], Iterable[tuple[str, bytes]]]
 class Bus(Protocol):
     """Tells the other processes of this server, and hears from them.  Use it on the reactor's thread only."""
 
+    @property
+    def hearing(self) -> int | None:
+        """Not None while every other process can tell this one; another number after each time when one could not."""
+
     def publish(self, kind: str, payload: bytes) -> None:
         """Tell all others soon.  Raises `ValueError` where it is too large."""
 
@@ -36,6 +40,8 @@ class Bus(Protocol):
 
 class Alone:
     """The bus of a process that is the only one."""
+
+    hearing: int | None = 0
 
     def publish(self, kind: str, payload: bytes) -> None:
         """Nobody is there."""

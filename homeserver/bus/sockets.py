@@ -67,7 +67,8 @@ class Sockets:
         self._calling: set[str] = set()
         self._callers: set[Hearing] = set()
         self._confirmations: dict[int, _Confirmation] = {}
-        self._count = 0
+        self._count = self._lost = 0
+        self._shown = False  # whether the others can know of this one
         self._port: Any = None
         self._running: Deferred[None] | None = None
 
@@ -115,6 +116,15 @@ class Sockets:
         """How many processes are told."""
         return sum(link is not None for link in self._known.values())
 
+    @property
+    def hearing(self) -> int | None:
+        """Not None while every other process can tell this one; another number after each time when one could not."""
+        return self._lost if self._shown and sum(caller.open for caller in self._callers) >= len(self._known) else None
+
+    def _hung_up(self, caller: Hearing) -> None:
+        self._callers.discard(caller)
+        self._lost += 1
+
     def start(self) -> None:
         """Listen, and look for the others.  Raises `CannotListenError`."""
         self._port = self._listen()
@@ -146,7 +156,7 @@ class Sockets:
         raise AssertionError("unreachable")
 
     def _called(self) -> Hearing:
-        hearing = Hearing(self._secret, self._clock, self._take, self._callers.discard)
+        hearing = Hearing(self._secret, self._clock, self._take, self._hung_up)
         if len(self._callers) >= MOST_CALLERS:
             raise RuntimeError("too many connections to the bus")
         self._callers.add(hearing)
@@ -160,7 +170,7 @@ class Sockets:
                 with self._database.wakeups.watch([WORK]) as watch:
                     try:
                         self._meet(await self._database.write(_show, self.name, here, new))
-                        new = False
+                        new, self._shown = False, True
                     except CancelledError:
                         raise
                     except Exception:

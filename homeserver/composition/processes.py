@@ -1,5 +1,6 @@
 """The processes of one server: the bus between them."""
 
+import secrets
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -9,6 +10,7 @@ from homeserver.bus.publishing import Alone, Bus
 from homeserver.bus.sockets import Place, Sockets
 from homeserver.composition.ground import Given, Ground, Service
 from homeserver.live.ring import Ring, Said
+from homeserver.sync.elsewhere import Elsewhere
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ def compose(ground: Ground, given: Given) -> Processes:
     """Make it.  On SQLite, and in tests that give none, a process is alone."""
     made = _made(ground, given)
     _carry(ground.live, made.bus)
+    if not isinstance(made.bus, Alone):
+        Elsewhere(ground.database, made.bus, secrets.token_hex(8)).begin()
     return made
 
 

@@ -14,7 +14,7 @@ from homeserver.storage.memory import Memory
 from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.readers import View
 from homeserver.storage.transactions import Needs, Retry, Transaction
-from homeserver.storage.wakeups import Wakeups
+from homeserver.storage.wakeups import EVERYTHING, Wakeups
 from homeserver.storage.writer import Act, Answer, Batch, Writer
 
 P = ParamSpec("P")
@@ -73,6 +73,8 @@ class Database:
         self._links, self._writer, self._horizon = links, writer, horizon
         self.learn(writer.token())
         self._reads = 0
+        self._told: dict[int, int] = {}  # how far other writers have come, as they said themselves
+        self._tell: Callable[[Batch], None] | None = None
         self._closed = False
         self._writing: Runs
         self._reading: Runs
@@ -176,6 +178,8 @@ class Database:
             self._answer_all(batch)
         if batch.keys:
             self.wakeups.fire(batch.keys)
+        if self._tell is not None and batch.answers and self._horizon.company:
+            self._tell(batch)
         if self._hints is not None and batch.answers:
             self._hints.tell(batch.token, batch.keys)
 
@@ -186,8 +190,26 @@ class Database:
     def heard(self, token: Token, keys: list[str]) -> None:
         """Another process has committed something."""
         self.learn(token)
-        if keys:
+        if keys and (EVERYTHING in keys or not self._was_told(token)):
             self.wakeups.fire(keys)
+
+    def heard_first(self, token: Token, writer: int, keys: list[str]) -> None:
+        """The same, told by that process itself: its hint will come as well, and wakes nobody again."""
+        self._told[writer] = max(token.count(writer), self._told.get(writer, 0))
+        self.learn(token)
+        self.wakeups.fire(keys)
+
+    def _was_told(self, token: Token) -> bool:
+        return all(writer == self.writer or count <= self._told.get(writer, 0) for writer, count in token.counts)
+
+    @property
+    def writer(self) -> int:
+        """The number of this process among the writers."""
+        return self._writer.writer
+
+    def tell_others(self, tell: Callable[[Batch], None]) -> None:
+        """Have each group told that this process commits while there are others."""
+        self._tell = tell
 
     def answered(self, answer: Answer) -> None:
         """A read is done."""

@@ -5,7 +5,7 @@ which nobody said whom it concerns, also each of another process, concerns every
 and `concern`.
 """
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -96,7 +96,7 @@ class Feed:
             self._log.append((position, whom))
             self._size += len(whom) + 1
             for key in whom:
-                self._by_key.setdefault(key, []).append(position)
+                insort(self._by_key.setdefault(key, []), position)  # writers take turns
         while self._size > self._most:
             self._drop()
 

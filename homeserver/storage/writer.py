@@ -151,6 +151,11 @@ class Writer:
         batch.token = self.token().merge(Token.of(batch.seen)) if batch.seen else self.token()
         return batch
 
+    @property
+    def writer(self) -> int:
+        """The number of this process among the writers."""
+        return self._stream.writer
+
     def token(self) -> Token:
         """What is committed, as far as this process knows."""
         return self._horizon.token.advanced(self._stream.writer, self._stream.committed)

@@ -7,6 +7,7 @@ docs/decisions/0025-caught-up.md
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from homeserver.events.notable import relation
 from homeserver.push.counting import RoomCounts
@@ -14,7 +15,7 @@ from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.recent import Said
 from homeserver.storage import account_data, events, receipts
 from homeserver.storage.database import Database
-from homeserver.storage.positions import Token
+from homeserver.storage.positions import SHIFT, Token
 from homeserver.storage.to_device import PAGE
 from homeserver.sync import spoken
 from homeserver.sync.beside import Sources
@@ -152,7 +153,14 @@ class CaughtUp:
         positions = self.database.feed.between(since, upto, standing.keys)
         if positions is None:
             return None
-        return [(position, self.database.feed.news(position)) for position in positions]
+        news = [(position, self.database.feed.news(position)) for position in positions]
+        if len({position >> SHIFT for position in positions}) < 2:
+            return news
+        # Positions of several processes say nothing of what came before what; messages have their order in the room.
+        said = [(what.stored.order, position, what) for position, what in news if isinstance(what, Said) and what.stored.order is not None]
+        if len(said) < len(news):
+            return None
+        return [(position, what) for _, position, what in sorted(said, key=itemgetter(0, 1))]
 
     def _known(self, viewer: Viewer) -> Standing | None:
         standing: Standing | None = self.database.memory.get(("standing", viewer.user_id, viewer.device_id))
