@@ -242,14 +242,14 @@ def head_of(event: Event) -> Head:
 def destinations(txn: Transaction, name: ServerName, room: Room, event: Event) -> bytes | None:
     """The servers that get the event: those in the room before it, and that of whom a membership is about.
 
-    Not the one whose user made it, who came to us with it.
+    One that is not in the room yet and came to us with the event has it in our answer.
     """
     if event.type != "m.room.member" or event.state_key is None:
         return room.servers
     target, author = event.state_key.partition(":")[2], event.sender.domain
     before = set(rooms.server_set(txn, room.servers))
-    servers = (before | {target}) - {name, author, ""}
-    return room.servers if servers == before else rooms.servers_hash(txn, sorted(servers))
+    fresh = {target} - before - {name, author, ""}
+    return room.servers if not fresh else rooms.servers_hash(txn, sorted(before | fresh))
 
 
 def empty_room(event: Event) -> Room:
