@@ -350,7 +350,7 @@ class ServerNotices:
 class Caches:
     """Memory for what was read."""
 
-    budget: Size = Size.parse("256M")
+    budget: Size = Size.parse("64M")
     """For all caches of a process together."""
 
 
