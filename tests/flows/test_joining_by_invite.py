@@ -5,6 +5,7 @@ import pytest
 
 from homeserver.events import signing
 from homeserver.federation.failures import Answered
+from homeserver.settings import Rate, RateLimits
 from homeserver.storage import events as stored_events
 from homeserver.storage import members
 from homeserver.storage.events import Status
@@ -233,3 +234,19 @@ async def test_proofs_are_advertised(network: Network) -> None:
     a = network.server("a")
     features = good(await a.stranger().get("/_matrix/client/versions"))["unstable_features"]
     assert features["org.homeserver.invite_proof"] is True
+
+
+@story
+async def test_invites_and_proofs_are_limited(network: Network) -> None:
+    a = network.server("a", rate_limits=RateLimits(rates={"federation": Rate(0.01, 3)}))
+    b = network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room = await room_of(alice)
+    told = [(await alice.post(f"/rooms/{room}/invite", {"user_id": f"@n{number}:a"})).status for number in range(25)]
+    assert told[:20] == [200] * 20 and 429 in told[20:]
+    peers, refused = b.server.federation.peers, []
+    for _ in range(5):
+        with pytest.raises(Answered) as caught:
+            await peers.prove_invite(a.name, room, "$x", "12", {"type": "m.room.member", "state_key": bob.user_id})
+        refused.append(caught.value.status)
+    assert refused[:3] != [429] * 3 and refused[-1] == 429
