@@ -21,6 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROUNDS = 50
+PATIENCE = 0.1  # seconds, between a hint and what the process that it is about says itself
 
 
 class Hints(Protocol):
@@ -189,6 +190,14 @@ class Database:
 
     def heard(self, token: Token, keys: list[str]) -> None:
         """Another process has committed something."""
+        ahead = [writer for writer, count in token.counts if count > self.now().count(writer)]
+        if ahead and EVERYTHING not in keys and all(writer in self._told for writer in ahead):
+            # It will say so itself, and more: who is told by the hint alone has to read.
+            self.wakeups.clock.later(PATIENCE, self._heard_of, token, keys)
+        else:
+            self._heard_of(token, keys)
+
+    def _heard_of(self, token: Token, keys: list[str]) -> None:
         self.learn(token)
         if keys and (EVERYTHING in keys or not self._was_told(token)):
             self.wakeups.fire(keys)
