@@ -1,5 +1,6 @@
 """Joining rooms: here, or through another server that is in the room.  docs/flows/joining.md"""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from homeserver.events.arrival import Received
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied, Malformed
 from homeserver.events.event import Event
-from homeserver.events.identifiers import RoomID, ServerName, UserID
+from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.answers import Joined
 from homeserver.federation.deferring import in_steps, in_turns
@@ -104,7 +105,7 @@ class Joins:
         join = _signed(done)
         # What is state is mostly in the auth chain, too.
         received = await self._read(version, {bytes(raw): None for raw in (*answer.state, *answer.auth_chain)})
-        problems = await self.keyring.verify([join, *{each.event.event_id: each for each in received.values()}.values()])
+        problems = _in_two_forms(received.values()) | await self.keyring.verify([join, *received.values()])
         if join.event.event_id in problems:
             raise Denied(problems[join.event.event_id])
         good = {raw: each.event for raw, each in received.items() if each.event.event_id not in problems}
@@ -128,6 +129,12 @@ class Joins:
                 except Malformed:
                     continue
         return found
+
+
+def _in_two_forms(received: Iterable[Received]) -> dict[EventID, str]:
+    """Events that are there twice with other signatures: what is right of one form says nothing of the other."""
+    counted = Counter(each.event.event_id for each in received)
+    return {event_id: "The event is there in two forms" for event_id, count in counted.items() if count > 1}
 
 
 def _proof(member: Member | None, invitation: Invitation | None) -> Event | None:
