@@ -14,7 +14,7 @@ from tests.hostile.rig import NO_JSON, NO_OBJECT, ODD_PARTS, ODD_VALUES, Target,
 
 # Another server cannot be reached, or says nothing of use.
 THEIR_FAULT = {502, 504}
-WEB_PAGES = ("/fallback/web", "/submit_token", "/static/")
+WEB_PAGES = ("/join/{token}", "/fallback/web", "/submit_token", "/static/")
 
 
 @cache
