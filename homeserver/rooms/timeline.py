@@ -23,6 +23,7 @@ from homeserver.storage import events, members, relations, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Head, Room
+from homeserver.storage.rooms import Sender as Sender
 from homeserver.storage.transactions import Transaction
 
 MAX_DEPTH = 2**53 - 1
@@ -34,14 +35,6 @@ AlsoWrite = Callable[[Transaction, RoomID], None]
 
 def _nothing(txn: Transaction, room_id: RoomID) -> None:
     """Write nothing more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """The device and the transaction of a client that send an event; both make a repeated request harmless."""
-
-    device_id: str
-    txn_id: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,7 @@ class Timeline:
         if sender is None:
             room = self._lock(txn, room_id, draft)
         else:
-            locked, already = rooms.lock_to_send(txn, room_id, draft.sender, sender.device_id, sender.txn_id)
+            locked, already = rooms.lock_to_send(txn, room_id, draft.sender, sender)
             if already is not None:
                 return EventID(already)
             room = _present(locked, draft)
@@ -98,7 +91,7 @@ class Timeline:
         room, stored = self.append(txn, room, draft, now)
         rooms.store(txn, room)
         if sender is not None:
-            events.remember_sent(txn, draft.sender, sender.device_id, sender.txn_id, stored, now)
+            events.remember_sent(txn, sender, stored, now)
         return stored.event.event_id
 
     def _refuse_twice(self, txn: Transaction, room_id: str, draft: Draft) -> None:

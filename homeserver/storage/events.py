@@ -11,6 +11,7 @@ from homeserver.events.versions import RoomVersion
 from homeserver.storage import rooms
 from homeserver.storage.lines import Line
 from homeserver.storage.lines import Order as Order
+from homeserver.storage.rooms import Sender
 from homeserver.storage.transactions import Remembering, Transaction
 
 
@@ -350,13 +351,14 @@ def forget_sent(txn: Transaction, before: int, most: int) -> int:
     )
 
 
-def remember_sent(txn: Transaction, user_id: str, device_id: str, txn_id: str, stored: Stored, now: int) -> None:
+def remember_sent(txn: Transaction, sent_by: Sender, stored: Stored, now: int) -> None:
     """Remember which transaction made an event.  spec: client-server-api#transaction-identifiers"""
     txn.insert(
         "sent",
-        num=stored.num, user_id=user_id, device_id=device_id, txn_id=txn_id, room_id=stored.event.room_id, ts=now,
+        num=stored.num, user_id=stored.event.sender, device_id=sent_by.device_id, txn_id=sent_by.txn_id, path=sent_by.path,
+        room_id=stored.event.room_id, ts=now,
     )  # fmt: skip
-    txn.memory.put(("sent", stored.num), (device_id, txn_id), 200)
+    txn.memory.put(("sent", stored.num), (sent_by.device_id, sent_by.txn_id), 200)
 
 
 def sent_as(memory: Remembering, num: int) -> tuple[str, str] | None:

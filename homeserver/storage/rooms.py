@@ -14,6 +14,18 @@ from homeserver.storage.transactions import Remembering, Transaction
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """The device and the transaction of a client that send an event; they make a repeated request harmless.
+
+    `path`: what of the request's path the transaction id counts for besides the room, as the table `sent` has it; '' for messages.
+    """
+
+    device_id: str
+    txn_id: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """A forward extremity; `link` is its reference hash where the room version cites hashes (1 and 2)."""
 
@@ -87,15 +99,15 @@ def lock_for(txn: Transaction, room_id: str, user_id: str) -> Room | None:
     return _room(room_id, row)
 
 
-def lock_to_send(txn: Transaction, room_id: str, user_id: str, device_id: str, txn_id: str) -> tuple[Room | None, str | None]:
+def lock_to_send(txn: Transaction, room_id: str, user_id: str, sent_by: Sender) -> tuple[Room | None, str | None]:
     """The same, and the event that this transaction of this device made in the room already, if it did."""
     row = txn.lock(
         "SELECT (SELECT event_id FROM sent JOIN events ON events.num = sent.num WHERE sent.user_id = :user"
-        " AND sent.device_id = :device AND sent.room_id = rooms.room_id AND sent.txn_id = :txn),"
+        " AND sent.device_id = :device AND sent.room_id = rooms.room_id AND sent.txn_id = :txn AND sent.path = :path),"
         " version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
         " AND EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user) FOR UPDATE",
-        room=room_id, user=user_id, device=device_id, txn=txn_id,
+        room=room_id, user=user_id, device=sent_by.device_id, txn=sent_by.txn_id, path=sent_by.path,
     )  # fmt: skip
     return (None, None) if row is None else (_locked(txn, room_id, row[1:]), row[0])
 

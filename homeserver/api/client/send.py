@@ -42,6 +42,11 @@ def device(caller: Caller) -> str:
     return caller.device_id or f"appservice {caller.appservice}"
 
 
+def _sender(caller: Caller, txn_id: str, event_type: str) -> Sender:
+    """Who sends what has its type in the path."""
+    return Sender(device(caller), txn_id, "" if event_type == "m.room.message" else f"send/{event_type}")
+
+
 def _time(caller: Caller, query: Massaged) -> int | None:
     return query.ts if caller.appservice is not None else None
 
@@ -69,8 +74,8 @@ class Sending:
                 raise Forbidden("What is said in this room is not kept, not even to be sent later")
             return Scheduled(await self.delayed.schedule(room_id, draft, query.delay, Sender(device(caller), txn_id)))
         if event_type == "m.room.redaction":
-            return await self._redact(draft, room_id, body.get("redacts"), Sender(device(caller), txn_id))
-        return Sent(await self._say(room_id, draft, Sender(device(caller), txn_id)))
+            return await self._redact(draft, room_id, body.get("redacts"), _sender(caller, txn_id, event_type))
+        return Sent(await self._say(room_id, draft, _sender(caller, txn_id, event_type)))
 
     async def _say(self, room_id: RoomID, draft: Draft, sender: Sender) -> EventID:
         if await self.speaking.takes(room_id, draft.sender):
@@ -110,7 +115,7 @@ class Sending:
     ) -> Sent:
         """Remove the content of an event."""
         draft = Draft("m.room.redaction", caller.user_id, body, ts=_time(caller, query))
-        return await self._redact(draft, room_id, event_id, Sender(device(caller), txn_id))
+        return await self._redact(draft, room_id, event_id, Sender(device(caller), txn_id, f"redact/{event_id}"))
 
     @post("/_matrix/client/v3/rooms/{room_id}/redact/{event_id}", limit="redaction")
     async def redact_once(self, caller: Caller, room_id: RoomID, event_id: EventID, body: dict[str, Any]) -> Sent:
