@@ -29,6 +29,7 @@ from homeserver.accounts import registration
 from homeserver.accounts.devices import Login
 from homeserver.accounts.mail import Post
 from homeserver.accounts.registration import NewUser
+from homeserver.bus.publishing import Bus
 from homeserver.clock import Clock
 from homeserver.composition.ground import Given
 from homeserver.events.identifiers import ServerName, UserID
@@ -128,6 +129,8 @@ class Network:
     pages: dict[str, Page] = field(default_factory=dict)
     post: Post | None = None
     """Who takes the mail of servers made from now on."""
+    bus: Bus | None = None
+    """How servers made from now on speak with other processes of theirs."""
     latency: float = 0.0
     log: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Every request between servers: from, to, method, path."""
@@ -149,7 +152,7 @@ class Network:
     def _build(self, settings: Settings, database: Database) -> "Home":
         name = settings.server_name
         identity = Identity(name, Key.of_seed("ed25519:a_test", name.encode().ljust(32, b"-")[:32]))
-        given = Given(database, Wire(self, name), self.clock, identity, at_once, self.post)
+        given = Given(database, Wire(self, name), self.clock, identity, at_once, self.post, self.bus)
         home = self.servers[name] = Home(build(settings, self.reactor, given), self)
         home.server.arrivals.inbox.start()
         home.server.federation.outbox.start()

@@ -27,6 +27,7 @@ class Ephemeral:
 def compose(ground: Ground, federation: Federation, admits: Admits, receipts: Receive) -> Ephemeral:
     """Make it.  `receipts` takes those for other rooms."""
     speaking = Speaking(ground.database, ground.clock, ground.identity, ground.live, federation.edus)
+    ground.live.listeners.append(speaking.overhear)
     hearing = Hearing(speaking, federation.keyring, Ordering(ground.clock), admits)
     read = Reading(speaking, receipts)
     return Ephemeral(speaking, read, {EDU: hearing.receive, reading.EDU: read.receive})

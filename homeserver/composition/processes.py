@@ -37,7 +37,7 @@ def _carry(live: Ring, bus: Bus) -> None:
         live.hear(msgspec.msgpack.decode(payload, type=Said))
 
     def publish(said: Said) -> None:
-        bus.publish("live", msgspec.msgpack.encode(replace(said, kind=str(said.kind), key=str(said.key))))
+        bus.publish("live", msgspec.msgpack.encode(replace(said, kind=str(said.kind), key=str(said.key), by=str(said.by))))
 
     bus.subscribe("live", hear)
     live.publish = publish

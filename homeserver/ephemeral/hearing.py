@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.ephemeral import messages
-from homeserver.ephemeral.ordering import Ordering
+from homeserver.ephemeral.ordering import Numbered, Ordering
 from homeserver.ephemeral.speaking import Speaking
 from homeserver.errors import Refused
 from homeserver.events.drafts import Draft
@@ -47,11 +47,12 @@ class Hearing:
             await self.keyring.verify_event(event)
         except (Malformed, Refused, BadSignature):
             return
-        self.ordering.put((origin, mark.source, room_id), mark.number, lambda: self._tell(event))
+        size = len(event.body) + len(event.envelope)
+        self.ordering.put(Numbered(origin, (mark.source, room_id), mark.number, size, lambda: self._tell(event)))
 
     def _tell(self, event: Event) -> None:
         if event.event_id not in self.speaking.senders:
-            self.speaking.forward(event)
+            self.speaking.forward(event, event.sender.domain)
 
     def _may(self, txn: Transaction, origin: ServerName, event: Event) -> bool:
         draft = Draft(event.type, event.sender, event.content, redacts=event.redacts)

@@ -73,6 +73,23 @@ def told(raw: bytes, device: str) -> tuple[str, bytes]:
     return kept["sender"], orjson.dumps(event)
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Which message it was: its id and type, who sent it, and which transaction of which device that was, if it was said on this server."""
+
+    event_id: str
+    type: str
+    sender: str
+    device: str
+    txn_id: str | None
+
+
+def spoken(raw: bytes) -> Spoken:
+    """What of a message as it is kept has to be remembered longer than itself."""
+    kept = orjson.loads(raw)
+    return Spoken(kept["event"]["event_id"], kept["event"]["type"], kept["sender"], kept["device"], kept["txn"])
+
+
 def target(draft: Draft) -> EventID | None:
     """What a redaction is about."""
     return draft.redacts if draft.type == REDACTION else None

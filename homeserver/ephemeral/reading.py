@@ -33,7 +33,7 @@ class Reading:
         """A local user has read a message; tells the room and its servers.  Raises `Forbidden` for who is not in it."""
         servers = await self.speaking.database.read(self._servers, user, room_id)
         data = {"ts": self.speaking.clock.now(), **({"thread_id": thread} if thread else {})}
-        self._tell(room_id, user, event_id, data)
+        self._tell(room_id, user, event_id, data, user)
         content: dict[str, Any] = {room_id: {READ: {user: {"event_ids": [event_id], "data": data}}}}
         self.speaking.edus.send(servers, EDU, content, f"{room_id} {user} {thread}")
 
@@ -60,10 +60,10 @@ class Reading:
             match entry:
                 case {"event_ids": [str(event_id)], "data": {"ts": int(ts)}} if len(event_id) <= 255 and event_id.startswith("$"):
                     if user.endswith(f":{origin}") and await self.speaking.database.read(members.is_joined, room_id, user):
-                        self._tell(room_id, user, event_id, {"ts": ts})
+                        self._tell(room_id, user, event_id, {"ts": ts}, origin)
 
-    def _tell(self, room_id: RoomID, user: str, event_id: str, data: dict[str, Any]) -> None:
-        self.speaking.live.say(RECEIPT, room_id, orjson.dumps({event_id: {READ: {user: data}}}, option=orjson.OPT_NON_STR_KEYS))
+    def _tell(self, room_id: RoomID, user: str, event_id: str, data: dict[str, Any], by: str) -> None:
+        self.speaking.live.say(RECEIPT, room_id, orjson.dumps({event_id: {READ: {user: data}}}, option=orjson.OPT_NON_STR_KEYS), by)
 
     def _servers(self, txn: Transaction, user: UserID, room_id: RoomID) -> list[ServerName]:
         if not members.is_joined(txn, room_id, user):

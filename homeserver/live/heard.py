@@ -11,6 +11,21 @@ MOST_SPEAKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """Something said to whoever watches `key`: the `number`-th thing that process `speaker` said.  `kind` tells readers what it is.
+
+    `by` is whom it is counted for: a user of this server, or another server.
+    """
+
+    speaker: int
+    number: int
+    kind: str
+    key: str
+    raw: bytes
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """Process -> the number of the last thing it said that was heard."""
 

@@ -4,13 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.errors import LimitExceeded
 from homeserver.events.identifiers import ServerName, UserID
 from homeserver.room_keys import telling
-from homeserver.room_keys.requests import MOST_IN_ROOM, MOST_OF_USER, Requests
+from homeserver.room_keys.requests import MOST_IN_ROOM, MOST_OF_SERVER, MOST_OF_USER, Requests
 from homeserver.room_keys.telling import APPROVAL, APPROVED, DONE, EDU, HERE, REQUEST, Word
 from homeserver.storage import destinations, key_requests, members, rooms
 from homeserver.storage.key_requests import Request
 from homeserver.storage.transactions import Transaction
+from homeserver.units import Rate
+from homeserver.web.limits import Limits
+
+# What a server may say.  A request leaves a tombstone for a month, `here` is answered with all that is asked: neither is for floods.
+RATES = {REQUEST: Rate(0.2, 2000), HERE: Rate(1 / 60, 10), APPROVAL: Rate(1, 1000), APPROVED: Rate(1, 1000), DONE: Rate(0.2, 2000)}
 
 Admits = Callable[[Transaction, str, str], bool]
 """(txn, room id, server): whether the room's server ACL lets the server in."""
@@ -22,12 +28,20 @@ class Elsewhere:
 
     requests: Requests
     admits: Admits
+    limits: Limits
 
     async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
-        """An EDU about a request; what is malformed, or not for `origin` to say, is dropped."""
+        """An EDU about a request; what is malformed, not for `origin` to say, or too much of it, is dropped."""
         word = telling.read(content)
-        if word is not None:
+        if word is not None and self._has_time(origin, word):
             await self.requests.database.write(self._take, origin, word)
+
+    def _has_time(self, origin: ServerName, word: Word) -> bool:
+        try:
+            self.limits.check(word.kind, f"{origin} {word.room_id}" if word.kind == HERE else origin)
+        except LimitExceeded:
+            return False
+        return True
 
     def _take(self, txn: Transaction, origin: ServerName, word: Word) -> None:
         if not self.admits(txn, word.room_id, origin):
@@ -59,8 +73,8 @@ class Elsewhere:
         user = _speaker(txn, origin, word)
         if user is None:
             return
-        in_room, of_user = key_requests.counts(txn, word.room_id, user)
-        if in_room < MOST_IN_ROOM and of_user < MOST_OF_USER:
+        count = key_requests.counts(txn, word.room_id, user)
+        if count.of_server < MOST_OF_SERVER and count.in_room < MOST_IN_ROOM and count.of_user < MOST_OF_USER:
             now = self.requests.clock.now()
             self.requests.written(txn, Request(word.room_id, word.request_id, user, word.device_id, word.public_key, now))
 

@@ -22,7 +22,8 @@ from homeserver.storage.key_requests import CONFIRMED, REFUSED, Request
 from homeserver.storage.transactions import Transaction
 
 MOST_OF_USER = 100
-MOST_IN_ROOM = 1000
+MOST_IN_ROOM = 2000
+MOST_OF_SERVER = 500  # in one room: no server can leave the others without a place
 DAY_MS = 24 * 3600 * 1000
 KEPT_MS = 30 * DAY_MS
 AT_ONCE = 200
@@ -114,9 +115,9 @@ class Requests:
                 return old.request_id
             if old.device_id == new.device_id:
                 self.withdraw(txn, [old])
-        in_room, of_user = key_requests.counts(txn, new.room_id, new.user_id)
-        if of_user >= MOST_OF_USER or in_room >= MOST_IN_ROOM:
-            raise Forbidden(f"There are at most {MOST_OF_USER} requests for keys of a user, and {MOST_IN_ROOM} in a room")
+        count = key_requests.counts(txn, new.room_id, new.user_id)
+        if count.of_user >= MOST_OF_USER or count.of_server >= MOST_OF_SERVER:
+            raise Forbidden(f"There are at most {MOST_OF_USER} requests for keys of a user, and {MOST_OF_SERVER} of a server in a room")
         self.written(txn, new)
         self._post(txn, new.room_id, REQUEST, telling.request(new))
         return new.request_id

@@ -26,6 +26,15 @@ class Request:
     sealed: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many requests a room has, how many of them are of the users of one server, and how many one user has in all rooms."""
+
+    in_room: int
+    of_server: int
+    of_user: int
+
+
 def _request(row: tuple[Any, ...]) -> Request:
     room, request, user, device, key, ts, approver, sealed = row
     return Request(
@@ -67,14 +76,11 @@ def of_user(txn: Transaction, user_id: str, room_id: str | None = None) -> list[
     return [_request(row) for row in rows]
 
 
-def counts(txn: Transaction, room_id: str, user_id: str) -> tuple[int, int]:
-    """How many requests the room has, and how many the user in all rooms."""
-    row = txn.one(
-        "SELECT (SELECT COUNT(*) FROM key_requests WHERE room_id = :room), (SELECT COUNT(*) FROM key_requests WHERE user_id = :user)",
-        room=room_id, user=user_id,
-    )  # fmt: skip
-    assert row is not None
-    return int(row[0]), int(row[1])
+def counts(txn: Transaction, room_id: str, user_id: UserID) -> Count:
+    """How many requests wait, when this user is about to ask."""
+    users = [user for (user,) in txn.all("SELECT user_id FROM key_requests WHERE room_id = :room", room=room_id)]
+    of_user = txn.value("SELECT COUNT(*) FROM key_requests WHERE user_id = :user", user=user_id)
+    return Count(len(users), sum(1 for user in users if UserID(user).domain == user_id.domain), int(of_user))
 
 
 def approve(txn: Transaction, room_id: str, request_id: str, approver: str, sealed: bytes | None) -> bool:

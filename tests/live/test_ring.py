@@ -42,10 +42,37 @@ def test_it_is_forgotten_after_a_minute_and_when_there_is_too_much() -> None:
     small = ring(reactor, budget=2 * OVERHEAD + 100)
     before = small.heard()
     for number in range(50):
-        small.say("x", "a", b"%d" % number)
-    assert heard(small, before, "a") == [b"48", b"49"]
-    small.say("x", "a", b"x" * 1000)
-    assert heard(small, before, "a") == [] and not small._entries
+        small.say("x", "ab"[number % 2], b"%d" % number)
+    assert heard(small, before, "a", "b") == [b"48", b"49"]
+    small.say("x", "a", b"x" * 3000)
+    assert heard(small, before, "a", "b") == [] and not small._all.things and not small._by_key and not small._by_speaker
+
+
+def test_nobody_makes_what_others_said_be_forgotten_by_talking() -> None:
+    one = ring(Reactor(), budget=80 * OVERHEAD)
+    before = one.heard()
+    one.say("x", "room", b"honest", "@alice:a")
+    one.say("x", "elsewhere", b"quiet", "@bob:a")
+    for _ in range(1000):
+        one.say("x", "room", b"flood", "hostile")
+    assert heard(one, before, "room")[0] == b"honest" and len(heard(one, before, "room")) < 12
+    # Nor does one room, however many speak there.
+    for number in range(1000):
+        one.say("x", "room", b"crowd", f"@user{number}:a")
+    assert len(heard(one, before, "room")) < 42 and heard(one, before, "elsewhere") == [b"quiet"]
+    # Who says one large thing is heard by who waits.
+    one.say("x", "room", b"x" * 20 * OVERHEAD, "hostile")
+    assert heard(one, before, "room")[-1] == b"x" * 20 * OVERHEAD and one._all.size <= one.budget
+
+
+def test_who_listens_is_told_what_other_processes_said() -> None:
+    one, two = ring(Reactor(), 1), ring(Reactor(), 2)
+    one.publish = two.hear
+    listened: list[Said] = []
+    one.listeners.append(listened.append)
+    two.listeners.append(listened.append)
+    one.say("x", "a", b"1", "@alice:a")
+    assert [(said.raw, said.by) for said in listened] == [(b"1", "@alice:a")]
 
 
 def test_processes_hear_of_each_other_and_a_token_of_one_is_good_on_the_other() -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from homeserver.errors import Refused
 from homeserver.events.errors import Malformed
+from homeserver.live.heard import NOTHING, Heard
 from homeserver.storage.positions import Token
 from homeserver.sync.sliding.wanted import Wanted
 
@@ -112,12 +113,12 @@ def since(mark: Mark, seen: Token | None) -> Token | None:
     return (seen or Token()) if mark == LIVE else Token.parse(mark)
 
 
-_POS = re.compile(r"s(p1_[0-9a-f.-]*)~([0-9]{1,18})\.c([0-9]{1,19})\.([0-9]{1,9})")
+_POS = re.compile(r"s(p1_[0-9a-f.-]*)~([0-9]{1,18})\.c([0-9]{1,19})\.([0-9]{1,9})(?:~([0-9a-f.-]{1,3000}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Pos:
-    """A position: what was seen of the streams, and which state of which connection goes with it.
+    """A position: what was seen of the streams, what was heard live, and which state of which connection goes with it.
 
     Begins like a token of `/sync`, so that `/messages` and others take it, too.
     """
@@ -126,9 +127,11 @@ class Pos:
     typing: int
     connection: int
     generation: int
+    live: Heard = NOTHING
 
     def __str__(self) -> str:
-        return f"s{self.seen}~{self.typing}.c{self.connection}.{self.generation}"
+        live = str(self.live)
+        return f"s{self.seen}~{self.typing}.c{self.connection}.{self.generation}" + (f"~{live}" if live else "")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -137,7 +140,10 @@ class Pos:
         try:
             if found is None or int(found[3]) >= 2**63:
                 raise UnknownPos()
-            return cls(Token.parse(found[1]), int(found[2]), int(found[3]), int(found[4]))
+            live = Heard.parse(found[5] or "")
+            if live is None:
+                raise UnknownPos()
+            return cls(Token.parse(found[1]), int(found[2]), int(found[3]), int(found[4]), live)
         except Malformed:
             raise UnknownPos() from None
 

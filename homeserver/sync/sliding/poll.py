@@ -59,8 +59,9 @@ class SlidingPoll:
                     # Who wants the same as before, and missed nothing, need not look before waiting.
                     await watch.wait(min(timeout, MAX_WAIT))
                     look = True
-                question = Question(replace(viewer, now=self.clock.now()), owner, body, self.sources.typing.serial)
-                found = await self.database.read(reading.read, question, before, self.sources.typing)
+                live = self.sources.live()
+                question = Question(replace(viewer, now=self.clock.now()), owner, body, live.typing, live.heard)
+                found = await self.database.read(reading.read, question, before, self.sources)
                 left = (deadline - self.clock.now()) / 1000
                 # What was read and found empty need not be read again.
                 before = found.known
@@ -105,7 +106,7 @@ class SlidingPoll:
         else:
             connection, generation = await self.database.write(_store, owner, pos, before, state, self.clock.now())
         assert found.known.seen is not None and found.known.typing is not None
-        after = Pos(found.known.seen, found.known.typing, connection, generation)
+        after = Pos(found.known.seen, found.known.typing, connection, generation, question.live)
         self.resting.begin(owner, after, question.body, found, used)
         answer: dict[str, Any] = {"pos": str(after), **found.answer}
         return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)

@@ -6,40 +6,45 @@ from typing import Any
 
 import orjson
 
-from homeserver.presence.typing import Typing
+from homeserver.live.heard import Heard
 from homeserver.push import counting
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage import account_data, members, sliding, windows
 from homeserver.storage.positions import Token
 from homeserver.storage.sliding import Connection
 from homeserver.storage.transactions import Transaction
+from homeserver.sync.beside import Sources
+from homeserver.sync.caught_up import concerns
 from homeserver.sync.poll import ignored
-from homeserver.sync.sliding import connection, extensions, joined, listing, outside, task
+from homeserver.sync.sliding import connection, extensions, joined, listing, outside, spoken, task
 from homeserver.sync.sliding.connection import LIVE, Pos, State, Told, UnknownPos
 from homeserver.sync.sliding.extensions import Beside, Scope
 from homeserver.sync.sliding.filtering import Looker
 from homeserver.sync.sliding.listing import GONE, View
 from homeserver.sync.sliding.request import SlidingBody, in_scope
 from homeserver.sync.sliding.task import Reader, Task, Telling
+from homeserver.sync.spoken import Spoken, sort
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Who asks, on which connection, for what; `typing` is the serial taken before anything is read."""
+    """Who asks, on which connection, for what; `typing` and `live` say what was in memory before anything is read."""
 
     viewer: Viewer
     connection: Connection
     body: SlidingBody
     typing: int
+    live: Heard
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the client of a connection knows: `seen` and `typing` are None where it knows nothing."""
+    """What the client of a connection knows: `seen`, `typing` and `live` are None where it knows nothing."""
 
     state: State
     seen: Token | None = None
     typing: int | None = None
+    live: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,10 @@ def known(txn: Transaction, owner: Connection, pos: Pos) -> tuple[Known, int, fr
             raise UnknownPos()
         state = State.read(pieces)
         txn.memory.put(key, state, state.size)
-    return Known(state, pos.seen, pos.typing), used, frozenset(members.joined_rooms(txn, owner.user_id))
+    return Known(state, pos.seen, pos.typing, pos.live), used, frozenset(members.joined_rooms(txn, owner.user_id))
 
 
-def read(txn: Transaction, question: Question, before: Known, typing: Typing) -> Found:
+def read(txn: Transaction, question: Question, before: Known, sources: Sources) -> Found:
     """What there is for the client now."""
     upto, user = Token.of(windows.committed(txn)), question.viewer.user_id
     reader = Reader(question.viewer, ignored(txn, user), _direct(txn, user), before.seen, upto)
@@ -83,11 +88,23 @@ def read(txn: Transaction, question: Question, before: Known, typing: Typing) ->
     _count(txn, reader, tellings)
     tellings |= outside.tell(txn, reader, [work for work in tasks.values() if work.chosen.room.membership != "join"])
     scope = _scope(question, before, view, tellings)
-    beside = extensions.tell(txn, reader, question.body.extensions, scope, typing)
-    answer = _answer(question.body, view, tellings, beside)
-    state = _after(question, before, view, tasks, tellings, scope, reader)
+    beside = extensions.tell(txn, reader, question.body.extensions, scope, sources.typing)
     here = frozenset(room.room_id for room in rooms if room.membership == "join")
-    return Found(answer, bool(tellings) or beside.news, Known(state, upto, question.typing), here)
+    heard = _heard(question, before, here, reader, sources)
+    sections = {room: telling.section for room, telling in tellings.items()}
+    sections = spoken.merged(sections, heard.timelines, spoken.audience(rooms, view, before.state), upto)
+    spoken.add(beside, heard, question.body.extensions, scope.receipts)
+    answer = _answer(question.body, view, sections, beside)
+    state = _after(question, before, view, tasks, tellings, scope, reader)
+    return Found(answer, bool(sections) or beside.news, Known(state, upto, question.typing, question.live), here)
+
+
+def _heard(question: Question, before: Known, here: frozenset[str], reader: Reader, sources: Sources) -> Spoken:
+    """What was said live since the client came last; who comes anew has missed nothing."""
+    if before.live is None:
+        return Spoken()
+    said = sources.ring.between(before.live, question.live, concerns(reader.viewer, here))
+    return sort(said, reader.viewer, spoken.EVERYTHING, reader.ignored)
 
 
 def _direct(txn: Transaction, user: str) -> frozenset[str]:
@@ -123,10 +140,10 @@ def _scope(question: Question, before: Known, view: View, tellings: Mapping[str,
     )
 
 
-def _answer(body: SlidingBody, view: View, tellings: Mapping[str, Telling], beside: Beside) -> dict[str, Any]:
+def _answer(body: SlidingBody, view: View, sections: Mapping[str, dict[str, Any]], beside: Beside) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "lists": {name: {"count": count} for name, count in view.counts.items()},
-        "rooms": {room: telling.section for room, telling in tellings.items()},
+        "rooms": sections,
         "extensions": beside.answer,
     }
     if body.txn_id is not None:

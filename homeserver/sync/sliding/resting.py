@@ -55,6 +55,8 @@ class Resting:
         known, inbox = rest.known, body.extensions.to_device
         if not rest.complete or known.seen is None or known.typing is None or (inbox.enabled and inbox.since != rest.inbox):
             return False
+        if known.live is None or self.sources.ring.between(known.live, self.sources.ring.heard(), concerns(viewer, rest.rooms)):
+            return False
         if self.sources.typing.serial != known.typing and self.sources.typing.since(known.typing, rest.rooms):
             return False
         return rest.body == _wishes(body) and self._unconcerned(rest, viewer)
