@@ -45,6 +45,8 @@ class Link(Protocol):
     statements: int
     trips: int
     """How often an answer of another process was waited for."""
+    unsettled: bool
+    """Whether the end of a transaction that only read is still to be sent."""
 
     def begin(self) -> None:
         """Start a transaction that writes."""
@@ -65,7 +67,10 @@ class Link(Protocol):
         """End the transaction, durably."""
 
     def rollback(self) -> None:
-        """End the transaction as if it had not been.  Never raises."""
+        """End the transaction as if it had not been; of one that only read, the end may go with what comes next.  Never raises."""
+
+    def settle(self) -> None:
+        """Send an end that was put off, so that the database need not keep an old state for nobody.  Never raises."""
 
     def all(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         """The rows a statement returns."""

@@ -1,6 +1,6 @@
 """A connection to PostgreSQL.  Knows no table.
 
-What needs no answer (BEGIN, savepoints, buffered rows) travels with the next statement that does: one round trip.
+What needs no answer (BEGIN, savepoints, buffered rows, the end of a read) travels with the next statement that does: one round trip.
 """
 
 import time
@@ -107,6 +107,8 @@ class Postgres:
         self._at = -1  # where in `_ahead` the savepoint of the current part is
         self._sent = self._wanted = self._hasty = False
         self._patient = True
+        self._views = False
+        self.unsettled = False
         self._use(connection or connect(dsn))
 
     def begin(self) -> None:
@@ -116,6 +118,7 @@ class Postgres:
     def view(self) -> None:
         """Start a transaction that only reads."""
         self._start(self._brackets.view)
+        self._views = True
 
     def mark(self, *, patient: bool) -> None:
         """Start a part: no savepoint before its first statement."""
@@ -154,9 +157,16 @@ class Postgres:
 
     def rollback(self) -> None:
         """End the transaction as if it had not been."""
-        sent, self._sent = self._sent, False
+        self.unsettled |= self._sent
+        views = self._views
         self._reset()
-        if sent:
+        if not views or self._brackets.alone:
+            self.settle()
+
+    def settle(self) -> None:
+        """Send the end of a read that was put off."""
+        if self.unsettled:
+            self.unsettled = False
             self.trips += 1
             try:
                 self._cursor.execute(self._brackets.rollback)
@@ -237,18 +247,20 @@ class Postgres:
         self._connection = connection
         self._cursor = connection.cursor()
         self._mogrify = self._cursor.mogrify
+        self.unsettled = False
         self._plans = Plans()
 
     def _reset(self) -> None:
         self._ahead = []
         self._start_length = self._acts = 0
         self._at = -1
-        self._sent = self._wanted = self._hasty = False
+        self._sent = self._wanted = self._hasty = self._views = False
         self._patient = True
 
     def _start(self, opening: str) -> None:
         self._reset()
         for making, text in self._plans.wanted():
+            self.settle()
             self._make_plan(making, text)
         self._ahead = [opening.encode()]
         if self._brackets.alone:
@@ -317,6 +329,9 @@ class Postgres:
 
     def _send(self, text: bytes | None, sql: str) -> None:
         ahead, self._ahead = self._ahead, []
+        if self.unsettled:
+            self.unsettled = False
+            ahead.insert(0, self._brackets.rollback.encode())
         self._at = -1
         if text is not None:
             ahead.append(text)

@@ -13,6 +13,8 @@ from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.transactions import Transaction
 from homeserver.storage.writer import GROUP, Act, Answer, Batch, Writer
 
+PAUSE = 0.05  # seconds for which a reader that has nothing to do may keep a state of the database
+
 
 def committed(link: Link) -> Token:
     """How far each writer has come in the state of the database that the link shows."""
@@ -123,12 +125,21 @@ class Readers:
             thread.join()
 
     def _run(self, link: Link) -> None:
-        while (act := self._queue.get()) is not None:
+        while (act := self._next(link)) is not None:
             if not act.deferred.called:
                 self._answers.append(self._view.safely(link, act))
                 if not self._scheduled:
                     self._scheduled = True
                     self._later(self._drain)
+
+    def _next(self, link: Link) -> Act | None:
+        """Wait for a read; what the last one left open ends with it, or after a moment."""
+        if link.unsettled:
+            try:
+                return self._queue.get(timeout=PAUSE)
+            except Empty:
+                link.settle()
+        return self._queue.get()
 
     def _drain(self) -> None:
         self._scheduled = False

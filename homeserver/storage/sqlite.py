@@ -64,6 +64,7 @@ class SQLite:
     """
 
     engine = dialect.SQLITE
+    unsettled = False
 
     def __init__(self, connection: sqlite3.Connection, *, shared: bool = False, claim: IO[bytes] | None = None) -> None:
         self._connection, self._shared, self._claim = connection, shared, claim
@@ -112,6 +113,9 @@ class SQLite:
             self._execute("ROLLBACK")
         if self._shared:
             self._execute("PRAGMA query_only = OFF")
+
+    def settle(self) -> None:
+        """Nothing: nothing is put off."""
 
     def all(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         """The rows a statement returns."""
