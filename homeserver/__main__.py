@@ -20,6 +20,7 @@ from homeserver.commanding import CommandFailed, command
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import ServerName
 from homeserver.identity import BadKeyFile, read_identity
+from homeserver.membership.links.custody import Custody
 from homeserver.running import CannotStart, begin_log, run
 from homeserver.server import Server
 from homeserver.settings import BadSettings, Settings, load
@@ -213,6 +214,7 @@ def _worker(args: Args) -> None:
 def _check(args: Args) -> None:
     settings = load(args.file)
     identity = read_identity(settings.server_name, settings.signing_key_file)
+    Custody(settings.custody_key_file).check()
     for listener in settings.listeners:
         if listener.tls_certificate is not None and listener.tls_key is not None:
             Certificate(listener.tls_certificate, listener.tls_key, Clock(reactor))

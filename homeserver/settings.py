@@ -138,6 +138,7 @@ DEFAULT_RATES = {
     "preview": Rate(2, 20),
     "key_query": Rate(10, 100),
     "lookup": Rate(5, 50),
+    "link_page": Rate(0.05, 5),
     "federation": Rate(50, 500),
     "transactions": Rate(50, 500),
 }

@@ -16,6 +16,8 @@ CREATE TABLE join_links (
 CREATE INDEX join_links_of_room ON join_links (room_id, created_ts);
 CREATE INDEX join_links_of_user ON join_links (creator);
 CREATE INDEX join_links_by_end ON join_links (expires_ts) WHERE expires_ts IS NOT NULL;
+-- Whether the key of what is in custody is the right one is tried with the newest.
+CREATE INDEX join_links_in_custody ON join_links (created_ts) WHERE custody IS NOT NULL;
 
 -- Who has followed a link of this server: one row for each user, so that a link followed twice is used once.
 CREATE TABLE link_requests (

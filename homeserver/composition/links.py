@@ -23,9 +23,8 @@ from homeserver.membership.links.following import Following
 from homeserver.membership.links.making import Links
 from homeserver.membership.links.notifying import EDU, Notifier
 from homeserver.membership.links.redeeming import Redeeming
-from homeserver.periodic import Periodic
+from homeserver.membership.links.upkeep import Upkeep
 
-HOUR = 3600
 MAX_PICTURE = 128 * 1024
 SIDE = 96
 
@@ -42,16 +41,17 @@ class JoiningByLink:
 def compose(ground: Ground, federation: Federation, membership: Membership, keys: RoomKeys, media: Media) -> JoiningByLink:
     """Make it."""
     settings, name = ground.settings, ground.identity.name
-    links = Links(ground.database, ground.clock, Custody(settings.custody_key_file))
+    custody = Custody(settings.custody_key_file)
+    links = Links(ground.database, ground.clock, custody)
     notifier = Notifier(ground.database, name, keys.requests.tell, federation.edus)
     redeeming = Redeeming(links, membership.invites, notifier.notify)
     following = Following(redeeming, membership.joins, federation.peers, keys.requests, notifier)
     endpoints = (
         JoinLinks(links, following, settings.client_url),
-        LinkPages(links, name, _pictures(media.library)),
+        LinkPages(redeeming, name, _pictures(media.library)),
         LinksOfOthers(following),
     )
-    return JoiningByLink({EDU: following.receive}, endpoints, (Periodic(ground.clock, HOUR, links.tidy),))
+    return JoiningByLink({EDU: following.receive}, endpoints, (Upkeep(ground.database, ground.clock, custody),))
 
 
 def _pictures(library: Library) -> Callable[[str], Awaitable[tuple[str, bytes] | None]]:

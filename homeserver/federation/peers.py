@@ -115,8 +115,9 @@ class Peers:
 
     async def follow_link(self, server: ServerName, token: str, user_id: str, device_id: str, public_key: str) -> answers.Followed:
         """Follow a join link of another server for a user of ours."""
-        body = {"user_id": user_id, "device_id": device_id, "public_key": public_key}
-        call = Call("POST", path(FEDERATION, "follow_link", token), {}, body, anyway=True)
+        # The token is no part of the path: paths are written into logs, here, there and between.
+        body = {"token": token, "user_id": user_id, "device_id": device_id, "public_key": public_key}
+        call = Call("POST", path(FEDERATION, "follow_link"), {}, body, anyway=True)
         return await self.conversation.shaped(server, call, answers.Followed)
 
     async def decide_link(self, server: ServerName, request_id: str, approver: str, approve: bool) -> None:

@@ -89,6 +89,15 @@ def of_room(txn: Transaction, room_id: str) -> list[Link]:
     return [_link(row) for row in rows]
 
 
+def in_custody(txn: Transaction) -> Link | None:
+    """One of the links with a key in custody."""
+    row = txn.one(
+        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left FROM join_links"
+        " WHERE custody IS NOT NULL ORDER BY created_ts DESC LIMIT 1"
+    )
+    return None if row is None else _link(row)
+
+
 def count_of(txn: Transaction, creator: str) -> int:
     """How many links a user has made."""
     return int(txn.value("SELECT COUNT(*) FROM join_links WHERE creator = :creator", creator=creator))
@@ -139,6 +148,15 @@ def request_of(txn: Transaction, link_id: str, user_id: str) -> LinkRequest | No
         link=link_id, user=user_id,
     )  # fmt: skip
     return None if row is None else _request(row)
+
+
+def unproven(txn: Transaction, link_id: str, since: int) -> int:
+    """How many users others have named who hold the link."""
+    return int(
+        txn.value(
+            "SELECT COUNT(*) FROM link_requests WHERE link_id = :link AND device_id = '' AND ts > :since", link=link_id, since=since
+        )
+    )  # fmt: skip
 
 
 def request(txn: Transaction, request_id: str) -> LinkRequest | None:

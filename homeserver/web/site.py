@@ -20,6 +20,8 @@ from homeserver.web.proxies import Proxies
 from homeserver.web.router import Router
 from homeserver.web.types import Request, Response
 
+HIDDEN, LONG = "...", 20
+
 log = Logger()
 
 
@@ -71,7 +73,8 @@ class Site(ServerFactory):
         began = self.clock.now()
         response = await self.router.respond(request)
         # The query may hold an access token.
-        facts = {"method": request.method, "path": request.path, "status": response.status, "ip": request.ip}
+        path = _without_secrets(request.path, self.endpoint(request))
+        facts = {"method": request.method, "path": path, "status": response.status, "ip": request.ip}
         log.info("{method} {path} {status} in {ms} ms for {ip}", ms=self.clock.now() - began, **facts)
         return response
 
@@ -103,3 +106,12 @@ class Site(ServerFactory):
             await self.clock.sleep(0.05)
         for exchange in list(self.active):
             exchange.cancel()
+
+
+def _without_secrets(path: str, endpoint: Endpoint | None) -> str:
+    """A path as it may be written down: without the tokens in it, and without long parts of what nobody serves, which may be one."""
+    parts = path.split("/")
+    if endpoint is None:
+        return "/".join(part if len(part) < LONG else HIDDEN for part in parts)
+    declared = [*endpoint.route.path.split("/"), ""]  # a trailing slash may follow
+    return "/".join(HIDDEN if name == "{token}" else part for part, name in zip(parts, declared, strict=False))

@@ -29,7 +29,7 @@ async def link(maker: Device, room: str, **wanted: Any) -> dict[str, Any]:
 
 
 async def follow(who: Device, made: dict[str, Any]) -> Reply:
-    return await who.client.post(f"{CLIENT}/links/{made['server']}/{made['token']}")
+    return await who.client.post(f"{CLIENT}/follow_link", {"server": made["server"], "token": made["token"]})
 
 
 async def shown(home: Home, token: str) -> Response:
@@ -251,9 +251,13 @@ async def test_tokens_are_stored_hashed_and_keys_encrypted(network: Network) -> 
 
 def test_what_is_in_custody_opens_with_its_key_file_and_for_its_link_only(tmp_path: Path) -> None:
     custody = Custody(tmp_path / "custody.key")
+    with pytest.raises(Lost, match="missing"):
+        custody.close("one", "secret")
+    custody.begin()
     closed = custody.close("one", "secret")
     assert (tmp_path / "custody.key").stat().st_mode & 0o777 == 0o600
     assert Custody(tmp_path / "custody.key").open("one", closed) == "secret"
+    Custody(tmp_path / "other.key").begin()
     for wrong in (custody, Custody(tmp_path / "other.key")):
         with pytest.raises(Lost):
             wrong.open("two", closed)
@@ -268,6 +272,6 @@ async def test_the_page_shows_the_room_and_ways_to_open_it(network: Network) -> 
     answer = await shown(a, made["token"])
     page = bytes(answer.body).decode()
     assert answer.status == 200 and "The &lt;b&gt;Garden&lt;/b&gt;" in page and "Roses &amp; thorns" in page and "<script" not in page
-    assert "1 person is" in page and "A member will be asked" in page
+    assert "1 member<" in page and "A member will be asked" in page
     assert re.search(r'href="matrix:roomid/[^"]+\?action=join&amp;via=a&amp;org.homeserver.link=', page)
     assert "default-src 'none'" in answer.headers["content-security-policy"] and answer.headers["referrer-policy"] == "no-referrer"

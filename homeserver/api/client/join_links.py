@@ -27,6 +27,13 @@ class NewLink(msgspec.Struct):
     uses: int | None = None
 
 
+class Followed(msgspec.Struct):
+    """A link: its server, and its token."""
+
+    server: ServerName
+    token: str
+
+
 class Where(msgspec.Struct):
     """The server that a request was made at; this one, unless it is said."""
 
@@ -41,7 +48,7 @@ class JoinLinks:
     following: Following
     base: str
 
-    @post(OF_ROOM + "/links", limit="invite")
+    @post(OF_ROOM + "/links", limit="invite", suspended=False)
     async def make(self, caller: Caller, room_id: RoomID, body: NewLink) -> dict[str, Any]:
         """Make a link into a room.  Its URL is told once."""
         if body.approval and body.key_custody:
@@ -74,12 +81,12 @@ class JoinLinks:
         """End a link, and with it the wait of those who followed it."""
         await self.links.revoke(caller.user_id, room_id, link_id)
 
-    @post(f"{CLIENT}/links/{{server}}/{{token}}", limit="join")
-    async def follow(self, caller: Caller, server: ServerName, token: str) -> dict[str, Any]:
+    @post(f"{CLIENT}/follow_link", limit="join", suspended=False)
+    async def follow(self, caller: Caller, body: Followed) -> dict[str, Any]:
         """Follow a link.  `joined`: the caller is in the room; `waiting`: a member has to agree; `declined`: one did not."""
         if caller.device_id is None:
             raise Refused(400, "M_BAD_JSON", "Only a device can follow a link")
-        found = await self.following.follow(caller.user_id, caller.device_id, server, token)
+        found = await self.following.follow(caller.user_id, caller.device_id, body.server, body.token)
         status = "joined" if found.status == "open" else found.status
         key = {} if found.key is None else {"key": found.key}
         return {"room_id": found.room_id, "request_id": found.request_id, "status": status, **key}
@@ -91,7 +98,7 @@ class JoinLinks:
         fields = ("request_id", "link_id", "room_id", "user_id", "device_id", "public_key", "ts")
         return {"requests": [{**{name: getattr(one, name) for name in fields}, "server": self.following.name} for one in found]}
 
-    @post(f"{CLIENT}/link_requests/{{request_id}}/{{decision}}", limit="invite")
+    @post(f"{CLIENT}/link_requests/{{request_id}}/{{decision}}", limit="invite", suspended=False)
     async def decide(self, caller: Caller, request_id: str, decision: str, query: Where) -> None:
         """Agree (`approve`) or `decline`, which is final.  409 if it was decided otherwise."""
         if decision not in ("approve", "decline"):

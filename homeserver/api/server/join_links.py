@@ -16,8 +16,9 @@ from homeserver.web.routes import post
 
 
 class Who(msgspec.Struct):
-    """Who follows a link, as their server says."""
+    """Who follows which link, as their server says."""
 
+    token: str
     user_id: UserID
     device_id: str
     public_key: str = ""
@@ -36,13 +37,13 @@ class LinksOfOthers:
 
     following: Following
 
-    @post(FEDERATION + "/follow_link/{token}", limit="federation")
-    async def follow(self, origin: Origin, token: str, body: Who) -> dict[str, Any]:
+    @post(FEDERATION + "/follow_link", limit="federation")
+    async def follow(self, origin: Origin, body: Who) -> dict[str, Any]:
         """Let a user of another server in, or have them wait."""
         _own(origin, body.user_id)
-        if len(body.public_key) > MAX_PUBLIC_KEY or len(body.device_id) > 255 or "\0" in body.device_id + body.public_key:
+        if len(body.public_key) > MAX_PUBLIC_KEY or not 0 < len(body.device_id) <= 255 or "\0" in body.device_id + body.public_key:
             raise Forbidden("This is not a device")
-        found = await self.following.redeeming.follow(token, Follower(body.user_id, body.device_id, body.public_key))
+        found = await self.following.redeeming.follow(body.token, Follower(body.user_id, body.device_id, body.public_key))
         key = {} if found.key is None else {"key": found.key}
         return {"room_id": found.room_id, "request_id": found.request_id, "status": found.status, "via": list(found.via), **key}
 

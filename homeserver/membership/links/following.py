@@ -23,7 +23,7 @@ from homeserver.membership.links.notifying import EDU, Notifier
 from homeserver.membership.links.redeeming import Follower, Outcome, Redeeming
 from homeserver.room_keys import telling
 from homeserver.room_keys.requests import Requests
-from homeserver.storage import destinations, device_keys, join_links
+from homeserver.storage import destinations, device_keys, join_links, rooms
 from homeserver.storage.join_links import DECLINED, OPEN, WAITING, Hope, LinkRequest
 from homeserver.storage.transactions import Transaction
 
@@ -53,6 +53,9 @@ class Following:
         outcome = await (self.redeeming.follow(token, who) if server == self.name else self._ask(server, token, who))
         if outcome.status == OPEN:
             await self._enter(who, outcome.room_id, [server, *outcome.via], outcome.key is not None)
+            if not await self.joins.timeline.database.read(rooms.shares, outcome.room_id, server):
+                # A link of theirs lets nobody into rooms of others: what they call the room's key is none.
+                raise Refused(502, "M_UNKNOWN", f"{server} is not in the room that its link leads to")
         elif outcome.status == WAITING and server != self.name:
             hope = Hope(server, outcome.request_id, user, device_id, self.joins.timeline.clock.now())
             await self.joins.timeline.database.write(_hope, hope)
@@ -73,6 +76,8 @@ class Following:
 
     async def decided(self, request: LinkRequest) -> None:
         """A link of this server was decided about: whoever waits is told, and joins."""
+        if not request.device_id:
+            return  # Somebody named them: the invite is all that comes of it.
         content = {"room_id": request.room_id, "request_id": request.request_id, "status": request.status}
         if request.user_id.domain == self.name:
             await self._hear(request.user_id, request.device_id, request.public_key, self.name, content)

@@ -2,15 +2,20 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from twisted.logger import Logger
+
 from homeserver.clock import Clock
-from homeserver.errors import Forbidden, InvalidParam, NotFound
+from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
 from homeserver.events.identifiers import RoomID, UserID
 from homeserver.events.vendor import named
+from homeserver.identity import BadKeyFile
 from homeserver.membership.links.custody import Custody
 from homeserver.rooms import powers, visibility
-from homeserver.storage import join_links, members, rooms
+from homeserver.storage import accounts, join_links, members, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.join_links import Link
 from homeserver.storage.rooms import Room
@@ -23,7 +28,8 @@ MOST_IN_ROOM = 100
 MOST_USES = 1_000_000
 LONGEST_MS = 366 * 24 * 3600 * 1000
 MAX_KEY = 4096
-AT_ONCE = 200
+
+log = Logger()
 
 
 class NoSuchLink(NotFound):
@@ -54,11 +60,17 @@ class Links:
         """A new link: its id, and the token, which nobody can be told again.  Raises a refusal."""
         _check(wanted)
         token, link_id, now = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(9), self.clock.now()
-        closed = None if wanted.key is None else self.custody.close(link_id, wanted.key)
+        closed = None if wanted.key is None else await self._closed(link_id, wanted.key)
         expires = None if wanted.expires_ms is None else now + wanted.expires_ms
         link = Link(link_id, hashed(token), room_id, user, wanted.approval, closed, now, expires, wanted.uses)
         await self.database.write(_make, link)
         return link_id, token
+
+    async def _closed(self, link_id: str, key: str) -> bytes:
+        with in_custody():
+            if await self.database.read(join_links.in_custody) is None:
+                self.custody.begin()
+            return self.custody.close(link_id, key)
 
     async def of_room(self, user: UserID, room_id: RoomID) -> list[Link]:
         """The links into a room that are not over, for who might make one."""
@@ -68,19 +80,16 @@ class Links:
         """End a link: one's own, or any for who might make one."""
         await self.database.write(_revoke, user, room_id, link_id)
 
-    async def tidy(self) -> None:
-        """Forget links that have expired, and who waits for longer than 30 days."""
-        now = self.clock.now()
-        while len(await self.database.write(_expire, now)) == AT_ONCE:
-            pass
-        await self.database.write(join_links.forget, now - 30 * 24 * 3600 * 1000)
-
     def good(self, txn: Transaction, token: str) -> Link:
         """The link of a token, which may have uses left or not; raises `NoSuchLink`."""
         link = join_links.by_token(txn, hashed(token))
         if link is None or (link.expires_ts is not None and link.expires_ts <= self.clock.now()):
             raise NoSuchLink
         room = rooms.get(txn, link.room_id)
+        creator = accounts.get(txn, link.creator)
+        # A link acts as its creator: it may not do what they may not.
+        if creator is None or creator.deactivated or creator.locked or creator.suspended:
+            raise NoSuchLink
         if room is None or room.departed or not may_invite(txn, room, link.creator):
             raise NoSuchLink
         return link
@@ -89,6 +98,16 @@ class Links:
         _may_make(txn, user, room_id)
         now = self.clock.now()
         return [link for link in join_links.of_room(txn, room_id) if link.expires_ts is None or link.expires_ts > now]
+
+
+@contextmanager
+def in_custody() -> Iterator[None]:
+    """What goes wrong with the key file within is the operator's to know in full, and the user's to know at all."""
+    try:
+        yield
+    except BadKeyFile as error:
+        log.error("A key in custody cannot be had: {error}", error=str(error))
+        raise Refused(503, "M_UNKNOWN", "The key of this room is not available at its server; its operator has been told") from None
 
 
 def hashed(token: str) -> bytes:
@@ -135,10 +154,3 @@ def _revoke(txn: Transaction, user: UserID, room_id: RoomID, link_id: str) -> No
     if link is None or link.room_id != room_id:
         raise NotFound("There is no such link into this room")
     join_links.remove(txn, link_id)
-
-
-def _expire(txn: Transaction, now: int) -> list[str]:
-    ended = join_links.ended(txn, now, AT_ONCE)
-    for link_id in ended:
-        join_links.remove(txn, link_id)
-    return ended
