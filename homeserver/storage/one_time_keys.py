@@ -9,9 +9,22 @@ from homeserver.storage.database import Transaction
 KEPT_BATCHES = 20  # how many uploads later a claimed key may be forgotten
 Device = tuple[str, str]  # user, device
 
-AT_ONCE = 25  # keys that one statement takes
-ONE_KEY = "(user_id = :user{n} AND device_id = :device{n} AND algorithm = :algorithm AND key_id = :id{n})"
 PASSES = 10  # how often a claim tries again what another process took first
+
+# A row is named by where it is, which within one statement is good: PostgreSQL goes to it, whatever it believes about the table.
+# `+ 0` keeps the index of unclaimed keys out of it, which it takes for empty as long as it has not looked.
+FIRST = """
+    SELECT (SELECT waiting.{place} FROM one_time_keys waiting WHERE waiting.user_id = devices.user_id
+        AND waiting.device_id = devices.device_id AND waiting.algorithm = :algorithm AND waiting.claimed = 0
+        ORDER BY waiting.batch, waiting.key_id LIMIT 1)
+    FROM devices WHERE (devices.user_id, devices.device_id) IN :devices
+"""
+TAKE = {
+    "sqlite": f"UPDATE one_time_keys SET claimed = 1 WHERE rowid IN ({FIRST.format(place='rowid')})"
+    " RETURNING user_id, device_id, key_id, key",
+    "postgres": f"UPDATE one_time_keys SET claimed = 1 WHERE claimed + 0 = 0 AND ctid = ANY(ARRAY({FIRST.format(place='ctid')}))"
+    " RETURNING user_id, device_id, key_id, key",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,35 +139,8 @@ def claim(txn: Transaction, algorithm: str, devices: Iterable[Device]) -> dict[D
 
 
 def _take(txn: Transaction, algorithm: str, devices: set[Device]) -> dict[Device, Key]:
-    if not devices:
-        return {}
-    first = txn.all(
-        "SELECT devices.user_id, devices.device_id, (SELECT waiting.key_id FROM one_time_keys waiting"
-        " WHERE waiting.user_id = devices.user_id AND waiting.device_id = devices.device_id AND waiting.algorithm = :algorithm"
-        " AND waiting.claimed = 0 ORDER BY waiting.batch, waiting.key_id LIMIT 1)"
-        " FROM devices WHERE (devices.user_id, devices.device_id) IN :devices",
-        algorithm=algorithm, devices=sorted(devices),
-    )  # fmt: skip
-    taken: dict[Device, Key] = {}
-    found = [row for row in first if row[2] is not None]
-    for start in range(0, len(found), AT_ONCE):
-        taken |= _take_these(txn, algorithm, found[start : start + AT_ONCE])
-    return taken
-
-
-def _take_these(txn: Transaction, algorithm: str, keys: Sequence[tuple[str, str, str]]) -> dict[Device, Key]:
-    """Take single keys, given as user, device and key id, as far as nobody else did.
-
-    Each is spelled out, and `+ 0` keeps the index of unclaimed keys out of it: PostgreSQL takes that for empty as long as it has not looked,
-    and compares every key there is with every one asked for.  It is checked on the row itself, after waiting for another process.
-    """
-    values = {f"{name}{n}": value for n, key in enumerate(keys) for name, value in zip(("user", "device", "id"), key, strict=True)}
-    rows = txn.all(
-        "UPDATE one_time_keys SET claimed = 1 WHERE claimed + 0 = 0 AND ("
-        + " OR ".join(ONE_KEY.format(n=n) for n in range(len(keys)))
-        + ") RETURNING user_id, device_id, key_id, key",
-        algorithm=algorithm, **values,
-    )  # fmt: skip
+    """Choose and take in one statement.  Who waited for another process looks at the row again, and passes it over."""
+    rows = txn.all(TAKE[txn.engine], algorithm=algorithm, devices=sorted(devices)) if devices else []
     return {(user, device): Key(algorithm, key_id, bytes(key)) for user, device, key_id, key in rows}
 
 
