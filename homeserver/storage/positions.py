@@ -60,8 +60,10 @@ class Token:
 
     def merge(self, other: "Token") -> "Token":
         """The later of both, per writer."""
-        if self == other:
+        if self.counts == other.counts:
             return self
+        if len(self.counts) == len(other.counts) == 1 and self.counts[0][0] == other.counts[0][0]:
+            return self if self.counts[0][1] > other.counts[0][1] else other
         counts = dict(self.counts)
         for writer, count in other.counts:
             counts[writer] = max(count, counts.get(writer, 0))

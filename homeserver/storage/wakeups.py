@@ -11,6 +11,7 @@ from typing import Any, Self
 from twisted.internet.defer import Deferred
 
 from homeserver.clock import Clock
+from homeserver.deadlines import Deadline
 
 EVERYTHING = "*"  # fired when hints may have been lost
 MOST_RESTING = 100_000  # keys, of watches that rest: some 10 MiB
@@ -26,19 +27,19 @@ class Watch:
     def __init__(self, wakeups: "Wakeups", keys: Iterable[str]) -> None:
         self._wakeups, self.keys, self.fired = wakeups, frozenset(keys), False
         self._waiting: Deferred[bool] | None = None
+        self._limit = Deadline(wakeups.clock, self._late)
         wakeups._add(self, self.keys)
 
     async def wait(self, timeout: float) -> bool:
         """True as soon as a key was fired since the watch was made (or since the last True); False after `timeout` seconds."""
         if not self.fired and timeout > 0:
             self._waiting = Deferred()
-            call = self._wakeups.clock.later(timeout, self._answer, False)
+            self._limit.set(timeout)
             try:
                 await self._waiting
             finally:
                 self._waiting = None
-                if call.active():
-                    call.cancel()
+                self._limit.lift()
         fired, self.fired = self.fired, False
         return fired
 
@@ -63,7 +64,11 @@ class Watch:
 
     def close(self) -> None:
         """The interest has ended."""
+        self._limit.close()
         self._wakeups._remove(self, self.keys)
+
+    def _late(self) -> None:
+        self._answer(False)
 
     def _answer(self, fired: bool) -> None:
         waiting, self._waiting = self._waiting, None

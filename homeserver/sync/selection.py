@@ -108,7 +108,7 @@ def wants_room(wanted: RoomFilter | EventFilter | None, room_id: str) -> bool:
     return (wanted.rooms is None or room_id in wanted.rooms) and room_id not in (wanted.not_rooms or ())
 
 
-EVERYTHING = Filter()
+EVERYTHING, EVERY_ROOM = Filter(), RoomFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Selection:
     @property
     def rooms(self) -> RoomFilter:
         """The part of the filter about rooms."""
-        return self.filter.room or RoomFilter()
+        return self.filter.room or EVERY_ROOM
 
     @property
     def lazy(self) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from homeserver.deadlines import Deadline
 from homeserver.web.bodies import Body, Chunked, Counted
-from homeserver.web.deadlines import Deadline
 from homeserver.web.exchange import REASONS, Exchange, Service
 from homeserver.web.heads import END, LARGEST, BadRequest, Head, parse
 

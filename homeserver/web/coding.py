@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -16,6 +16,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 MAX_DEPTH = 200
 MAX_QUERY_FIELDS = 1000
 INT64 = range(-(2**63), 2**63)
+WITHOUT_NUMBERS = (str, str | None, bool, bool | None)
 OUT_OF_RANGE = "An integer is out of range"
 _OPENERS = (b"{", b"[")
 _MISSING = "Object missing required field"
@@ -127,11 +128,14 @@ def query_reader(kind: type[S]) -> Callable[[str], S]:
 
     A list field takes every value, another the first.
     """
-    lists = frozenset(field.encode_name for field in msgspec.structs.fields(kind) if _takes_list(field.type))
+    fields = msgspec.structs.fields(kind)
+    lists = frozenset(field.encode_name for field in fields if _takes_list(field.type))
+    numbers = [field.name for field in fields if field.type not in WITHOUT_NUMBERS and get_origin(field.type) is not Literal]
 
     def read(query: str) -> S:
-        values = query_values(query)
-        flat = {name: found if name in lists else found[0] for name, found in values.items()}
+        flat: Any = _plain_values(query) if not lists else None
+        if flat is None:
+            flat = {name: found if name in lists else found[0] for name, found in query_values(query).items()}
         try:
             result: S = msgspec.convert(flat, kind, strict=False, dec_hook=_parse_custom)
         except msgspec.ValidationError as error:
@@ -139,11 +143,26 @@ def query_reader(kind: type[S]) -> Callable[[str], S]:
             if sentence.startswith(_MISSING):
                 raise MissingParam(sentence.replace(_MISSING, "Missing parameter")) from None
             raise InvalidParam(sentence) from None
-        if not _in_range(result):
-            raise InvalidParam(OUT_OF_RANGE)
+        for name in numbers:
+            if not _in_range(getattr(result, name)):
+                raise InvalidParam(OUT_OF_RANGE)
         return result
 
     return read
+
+
+def _plain_values(query: str) -> dict[str, str] | None:
+    """The parameters of a query without escapes, each with its first value; None for one that has to be looked at more closely."""
+    values: dict[str, str] = {}
+    if not query:
+        return values
+    if "%" in query or "+" in query or not query.isprintable() or query.count("&") >= MAX_QUERY_FIELDS:
+        return None
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if part and name not in values:
+            values[name] = value
+    return values
 
 
 def _takes_list(kind: Any) -> bool:

@@ -3,7 +3,7 @@
 `Connection` is what it came through and is answered through.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from homeserver.settings import Web
 from homeserver.web import failures
 from homeserver.web.endpoints import Endpoint
 from homeserver.web.heads import Head
-from homeserver.web.router import CORS
+from homeserver.web.router import CORS, JSON
 from homeserver.web.routes import DEFAULT_MAX_BODY
 from homeserver.web.types import Request, Response
 from homeserver.web.uploads import BodyStream
@@ -107,7 +107,9 @@ class Exchange:
         path, _, query = head.target.partition("?")
         if not path.startswith("/") and "://" in path:
             path = "/" + path.split("://", 1)[1].partition("/")[2]
-        ip = self.site.client_ip(self.channel.peer, head.headers.get("x-forwarded-for", ""))
+        ip, forwarded = self.channel.peer, head.headers.get("x-forwarded-for")
+        if forwarded:
+            ip = self.site.client_ip(ip, forwarded)
         return Request(head.method, path, query, head.headers, b"", ip, self.site.next_id())
 
     def begin(self) -> None:
@@ -229,10 +231,8 @@ class Exchange:
             lines.append(f"Content-Length: {len(response.body)}")
         if not channel.persistent:
             lines.append("Connection: close")
-        lines += [f"{name}: {value}" for name, value in response.headers.items()]
         text = "\r\n".join(lines)
-        if text.count("\r") + text.count("\n") > 2 * (len(lines) - 1):
-            text = "\r\n".join([line.replace("\r", " ").replace("\n", " ") for line in lines])
+        text += USUAL_TEXT if response.headers == USUAL else _written(response.headers)
         head = text.encode("utf-8") + b"\r\n\r\n"
         channel.write(head + body if self.request.method != "HEAD" else head)
 
@@ -266,6 +266,19 @@ class Exchange:
         waiting, self.resumed = self.resumed, None
         if waiting is not None:
             waiting.callback(None)
+
+
+def _written(headers: Mapping[str, str]) -> str:
+    """Headers as they are sent, each behind the end of a line.  What an endpoint says cannot begin a line of its own."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    text = "\r\n".join(["", *lines])
+    if text.count("\r") + text.count("\n") > 2 * len(lines):
+        text = "\r\n".join(["", *[line.replace("\r", " ").replace("\n", " ") for line in lines]])
+    return text
+
+
+USUAL = CORS | JSON
+USUAL_TEXT = _written(USUAL)
 
 
 async def _close(pieces: AsyncIterator[bytes]) -> None:

@@ -1,13 +1,29 @@
 """What the web server counts, for Prometheus.  One registry per server, so that two can live in one process."""
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector, generate_latest
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from homeserver.web.routes import Route
 
 LAG_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2)
 LONG_BUCKETS = (0.03, 0.05, 0.1, 0.5, 2)
 MOST_PLACES = 50
+LABELS = ("method", "route")
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+@dataclass(slots=True)
+class _Answered:
+    """The answers of one route.  Plain numbers: these are counted at every request, on one thread."""
+
+    seconds: float = 0.0
+    within: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    by_status: dict[int, int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -17,11 +33,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        labels = ("method", "route")
-        self._answers = Counter("homeserver_http_answers", "Answers by route and status", (*labels, "status"), registry=self.registry)
-        self._seconds = Histogram(
-            "homeserver_http_seconds", "Time from request to answer by route", labels, buckets=BUCKETS, registry=self.registry
-        )
+        self._routes: dict[tuple[str, str], _Answered] = {}
+        self.registry.register(self)
         self.lag = Histogram(
             "homeserver_event_loop_lag_seconds", "How late a call comes that was due", buckets=LAG_BUCKETS, registry=self.registry
         )
@@ -33,16 +46,28 @@ class Metrics:
             registry=self.registry,
         )
         self._places: set[str] = set()
-        self._known: dict[tuple[tuple[str, str], int], tuple[Counter, Histogram]] = {}
 
     def observe(self, route: Route | None, status: int, seconds: float) -> None:
         """A request was answered; without a route when there is no such endpoint."""
         names = (route.method, route.path) if route else ("-", "unknown")
-        known = self._known.get((names, status))
+        known = self._routes.get(names)
         if known is None:
-            known = self._known[names, status] = (self._answers.labels(*names, str(status)), self._seconds.labels(*names))
-        known[0].inc()
-        known[1].observe(seconds)
+            known = self._routes[names] = _Answered()
+        known.seconds += seconds
+        known.within[bisect_left(BUCKETS, seconds)] += 1
+        known.by_status[status] = known.by_status.get(status, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """What the registry asks for: the answers."""
+        answers = CounterMetricFamily("homeserver_http_answers", "Answers by route and status", labels=(*LABELS, "status"))
+        times = HistogramMetricFamily("homeserver_http_seconds", "Time from request to answer by route", labels=LABELS)
+        for names, known in self._routes.items():
+            for status, count in known.by_status.items():
+                answers.add_metric((*names, str(status)), count)
+            bounds = [*map(str, map(float, BUCKETS)), "+Inf"]
+            times.add_metric(names, list(zip(bounds, accumulate(known.within), strict=True)), known.seconds)
+        yield answers
+        yield times
 
     def long_turn(self, place: str, busy: bool, seconds: float) -> None:
         """The event loop was held up; of places that hold it, so many are told apart."""

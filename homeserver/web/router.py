@@ -34,6 +34,7 @@ WITHOUT_CORS = ("/_matrix/federation/", "/_matrix/key/")
 OLDER = {"/_matrix/client/v3/": ("/_matrix/client/r0/",), "/_matrix/media/v3/": ("/_matrix/media/r0/", "/_matrix/media/v1/")}
 
 FEDERATION = ("/_matrix/federation/", "/_matrix/key/", "/_matrix/policy/", "/.well-known/matrix/server")
+NO_SEGMENTS: list[str] = []
 METRICS = ("/_homeserver/metrics",)
 EVERYWHERE = ("/health", "/.well-known/")
 
@@ -85,6 +86,7 @@ class Router:
         self, parts: Iterable[object], identify: Identify, authenticate: Authenticate, limits: Limits, observe: Observe | None = None
     ) -> None:
         self._root = Node()
+        self._plain: dict[str, Node] = {}
         self._identify, self._authenticate, self._limits, self._observe = identify, authenticate, limits, observe
         # The aliases come last: what is declared under an older name itself goes before them.
         declarations = [(method, route) for part in parts for method, routes in declared(part) for route in routes]
@@ -99,7 +101,7 @@ class Router:
         """A router with the endpoints of these resources alone, for a listener that offers no others."""
         wanted, some = frozenset(resources), object.__new__(Router)
         some.__dict__.update(self.__dict__)
-        some._root = Node()
+        some._root, some._plain = Node(), {}
         for endpoint in self.endpoints():
             if resources_of(endpoint.route.path) & wanted:
                 some._add(endpoint)
@@ -115,8 +117,10 @@ class Router:
 
     def find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
         """The endpoint and the segments of the path; raises `Refused` 404 for an unknown path, 405 for a verb it does not have."""
-        segments = segments_of(path)
-        node = self._root.find(segments)
+        node, segments = self._plain.get(path), NO_SEGMENTS
+        if node is None:
+            segments = segments_of(path)
+            node = self._root.find(segments)
         if node is None:
             raise Unrecognized()
         endpoint = node.endpoints.get(method)
@@ -153,7 +157,8 @@ class Router:
             await self._read_signed(endpoint, request, arguments)
         else:
             await self._read_plain(endpoint, request, arguments)
-        arguments.update(endpoint.path_arguments(segments))
+        if endpoint.path_parameters:
+            arguments.update(endpoint.path_arguments(segments))
         if endpoint.query is not None:
             arguments["query"] = endpoint.query(request.query)
         if endpoint.body is not None and "body" not in arguments:
@@ -199,6 +204,8 @@ class Router:
         node = self._root
         for segment in segments_of(path):
             node = node.child(segment)
+        if "{" not in path:
+            self._plain[path] = node
         return node
 
 
@@ -221,10 +228,12 @@ def _check_standing(caller: Caller, options: Options) -> None:
 
 def finished(result: Any) -> Response:
     """What an endpoint returned, as an answer."""
+    if isinstance(result, bytes):
+        return Response(200, dict(JSON), result)
     if isinstance(result, Response):
         return result
     status, headers = 200, JSON
     if isinstance(result, Reply):
         status, headers, result = result.status, JSON | result.headers, result.body
-    body = result if isinstance(result, bytes) else b"{}" if result is None else coding.encode(result)
+    body = b"{}" if result is None else result if isinstance(result, bytes) else coding.encode(result)
     return Response(status, dict(headers), body)
