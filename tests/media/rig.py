@@ -28,7 +28,7 @@ from homeserver.media.remote import Remote
 from homeserver.media.repository import Repository
 from homeserver.media.thumbnails import Thumbnails
 from homeserver.settings import Media as Rules
-from homeserver.web.callers import Caller, Origin, find_token
+from homeserver.web.callers import Caller, Origin, access_token
 from homeserver.web.limits import Limits
 from homeserver.web.router import Router
 from homeserver.web.types import Request, Response
@@ -142,7 +142,7 @@ class Server:
         network.sites[name] = self._federate
 
     async def _identify(self, request: Request) -> Caller:
-        token = find_token(request) or ""
+        token = access_token(request)
         if not token.isalpha():
             raise UnknownToken
         return Caller(UserID(f"@{token}:{self.name}"))
