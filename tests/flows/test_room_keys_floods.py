@@ -41,7 +41,7 @@ async def test_one_server_cannot_take_all_places(network: Network, monkeypatch: 
 
 @story
 async def test_asking_and_withdrawing_leaves_no_more_tombstones_than_the_rate_allows(network: Network) -> None:
-    a, alice, room, says = await flooded(network)
+    a, _alice, _room, says = await flooded(network)
     for number in range(elsewhere.RATES["request"].burst + 50):
         await says("request", number)
         await says("done", number)
@@ -55,7 +55,7 @@ async def test_asking_and_withdrawing_leaves_no_more_tombstones_than_the_rate_al
 
 @story
 async def test_who_keeps_saying_that_they_came_is_not_told_everything_each_time(network: Network, monkeypatch: Any) -> None:
-    a, alice, room, says = await flooded(network)
+    _a, alice, room, says = await flooded(network)
     await alice.asks(room)
     await network.passes(5)
     told = [0]

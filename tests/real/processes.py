@@ -25,11 +25,12 @@ rate_limits: {{enabled: false}}
 passwords: {{hash_time: 1, hash_memory: 8K, min_length: 1}}
 federation: {{ca_file: {authority}, allow_private_addresses: true, trusted_notaries: [], max_retry_delay: 1s}}
 listeners:
-  - {{host: 127.0.0.1, port: {plain}}}
-  - {{host: 127.0.0.1, port: {secure}, tls_certificate: certificate.pem, tls_key: key.pem}}
+  - {{host: 127.0.0.1, port: {plain}, resources: [client, federation, metrics]}}
+{secure}
 database: {database}
-logging: {{file: log}}
+logging: {{file: log, level: {level}}}
 """
+SECURE = "  - {{host: 127.0.0.1, port: {port}, tls_certificate: certificate.pem, tls_key: key.pem}}"
 
 
 @dataclass
@@ -102,8 +103,16 @@ class Program:
 
 
 @contextmanager
-def homeserver(folder: Path, authority: Authority, engine: str = "sqlite", more: dict[str, Any] | None = None) -> Iterator[Program]:
-    """This server on a free port, running, until the test is over."""
+def homeserver(
+    folder: Path,
+    authority: Authority,
+    engine: str = "sqlite",
+    more: dict[str, Any] | None = None,
+    *,
+    behind: bool = False,
+    level: str = "info",
+) -> Iterator[Program]:
+    """This server on a free port, running, until the test is over.  `behind`: the port of its name is left to a proxy of the test."""
     plain, secure = free_port(), free_port()
     name, file = f"localhost:{secure}", folder / "homeserver.yaml"
     with databases.empty(engine, folder) as address:
@@ -111,7 +120,8 @@ def homeserver(folder: Path, authority: Authority, engine: str = "sqlite", more:
         authority.write(folder / "authority.pem")
         authority.issue(folder, "localhost", "127.0.0.1")
         where = f"{{sqlite: '{address}'}}" if engine == "sqlite" else f"{{postgres: '{address}'}}"
-        said = SETTINGS.format(authority="authority.pem", plain=plain, secure=secure, database=where)
+        listener = "" if behind else SECURE.format(port=secure)
+        said = SETTINGS.format(authority="authority.pem", plain=plain, secure=listener, database=where, level=level)
         kept = [line for line in file.read_text().splitlines() if not line.startswith(("listeners", "registration", "public_baseurl"))]
         further = [f"{key}: {value}" for key, value in (more or {}).items()]
         file.write_text("\n".join([*kept, said, *further]) + "\n")
