@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 
 from homeserver.storage.links import Link, Lost
 from homeserver.storage.memory import Memory
@@ -55,6 +55,7 @@ class View:
 
 
 Answered = Callable[[Answer], None]
+Mailbox = SimpleQueue[Act | None]
 
 
 class WriterThread:
@@ -102,44 +103,65 @@ class WriterThread:
 
 
 class Readers:
-    """Threads that read, each with a connection of its own."""
+    """Threads that read, each with a connection of its own.
+
+    Each has a mailbox: of several that wait at one queue, the first to wake wakes the next for nothing.  A read goes to whoever was
+    busy last, whose pages are still at hand.
+    """
 
     def __init__(self, links: Sequence[Link], view: View, later: Callable[[Callable[[], None]], object], answer: Answered) -> None:
         self._view, self._later, self._answer = view, later, answer
-        self._queue: SimpleQueue[Act | None] = SimpleQueue()
+        self._lock = Lock()  # for the next three
+        self._idle: list[Mailbox] = []
+        self._waiting: deque[Act] = deque()
+        self._stopping = False
         self._answers: deque[Answer] = deque()
         self._scheduled = False
-        self._threads = [Thread(target=self._run, args=(link,), name="storage-reader", daemon=True) for link in links]
+        self._threads = [Thread(target=self._run, args=(link, SimpleQueue()), name="storage-reader", daemon=True) for link in links]
         for thread in self._threads:
             thread.start()
 
     def submit(self, act: Act) -> None:
         """Have a read carried out."""
-        self._queue.put(act)
+        with self._lock:
+            if not self._idle:
+                self._waiting.append(act)
+                return
+            mailbox = self._idle.pop()
+        mailbox.put(act)
 
     def stop(self) -> None:
         """Finish what is waiting, and end."""
-        for _ in self._threads:
-            self._queue.put(None)
+        with self._lock:
+            self._stopping = True
+            idle, self._idle = self._idle, []
+        for mailbox in idle:
+            mailbox.put(None)
         for thread in self._threads:
             thread.join()
 
-    def _run(self, link: Link) -> None:
-        while (act := self._next(link)) is not None:
+    def _run(self, link: Link, mailbox: Mailbox) -> None:
+        while (act := self._next(link, mailbox)) is not None:
             if not act.deferred.called:
                 self._answers.append(self._view.safely(link, act))
                 if not self._scheduled:
                     self._scheduled = True
                     self._later(self._drain)
 
-    def _next(self, link: Link) -> Act | None:
-        """Wait for a read; what the last one left open ends with it, or after a moment."""
+    def _next(self, link: Link, mailbox: Mailbox) -> Act | None:
+        """Take a read, or wait for one; what the last one left open ends with it, or after a moment."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._stopping:
+                return None
+            self._idle.append(mailbox)
         if link.unsettled:
             try:
-                return self._queue.get(timeout=PAUSE)
+                return mailbox.get(timeout=PAUSE)
             except Empty:
                 link.settle()
-        return self._queue.get()
+        return mailbox.get()
 
     def _drain(self) -> None:
         self._scheduled = False
