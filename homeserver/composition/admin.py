@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from homeserver.api.admin.join_links import LinksForOperators
 from homeserver.api.admin.media import MediaPages
 from homeserver.api.admin.notices import NoticePages
 from homeserver.api.admin.registration_tokens import RegistrationTokens
@@ -39,6 +40,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, people: Accoun
         RegistrationTokens(database, clock),
         MediaPages(database, clock, name),
         Servers(database, federation.backoff),
+        LinksForOperators(database),
         RoomPages(clearing, clock),
         RoomOrders(clearing, membership.invites, membership.joins, membership.aliases),
     )

@@ -118,12 +118,14 @@ class Following:
         try:
             found = await self.peers.follow_link(server, token, who.user_id, who.device_id, who.public_key)
             via = tuple(ServerName.parse(one) for one in found.via[:MOST])
+            if found.key is not None:
+                telling.sealed(found.key)  # as large as a key may be
             return Outcome(RoomID.parse(found.room_id), telling.request_id(found.request_id), found.status, via, found.key)
         except Answered as error:
             if error.status == 404:
                 raise NoSuchLink from None
             raise Refused(error.status_for_clients, error.errcode_for_clients, error.message) from None
-        except (PeerError, Malformed) as error:
+        except (PeerError, Malformed, Refused) as error:
             raise Refused(502, "M_UNKNOWN", f"{server} could not be asked: {error}") from None
 
     async def _enter(self, who: Follower, room_id: RoomID, via: list[ServerName], has_key: bool) -> None:
