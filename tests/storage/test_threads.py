@@ -132,12 +132,12 @@ def test_a_second_process_is_kept_off_a_sqlite_file(tmp_path: Path, loop: Loop) 
     open_database(path, loop).close()
 
 
-def test_reads_that_follow_each_other_go_to_one_thread_and_wake_no_other(database: Database, loop: Loop) -> None:
-    busy = {loop.run(database.read(lambda txn: threading.get_ident())) for _ in range(20)}
-    assert len(busy) == 1
+def test_reads_that_follow_each_other_go_to_whoever_was_busy_last(database: Database, loop: Loop) -> None:
+    busy = [loop.run(database.read(lambda txn: threading.get_ident()))[0] for _ in range(40)]
+    assert len(set(busy)) <= 2  # one that has just answered may not be waiting again yet
 
 
 def test_reads_that_come_together_are_spread_over_the_threads(database: Database, loop: Loop) -> None:
     both = threading.Barrier(2)
     reads = [database.read(lambda txn: (both.wait(10), threading.get_ident())[1]) for _ in range(2)]
-    assert len({loop.run(read) for read in reads}) == 2
+    assert len(set(loop.run(*reads))) == 2
