@@ -80,7 +80,7 @@ def test_no_import_points_up_or_sideways():
 
 def test_the_core_is_pure():
     wrong = []
-    for path in (ROOT / "events").glob("*.py"):
+    for path in (ROOT / "events").rglob("*.py"):
         for line, name in imports(path):
             if name.split(".")[0] not in PURE | {"homeserver"}:
                 wrong.append(f"{NAMES[path]}:{line}: imports {name}")

@@ -25,5 +25,9 @@ class Impossible(Denied):
     """No state of any room would allow such an event: its content is wrong, not its sender."""
 
 
+class OutOfDate(Impossible):
+    """An event of a type that its room version does not have: its sender, or this server, may be out of date."""
+
+
 class BadSignature(Exception):
     """A signature is missing or does not fit."""

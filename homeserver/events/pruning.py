@@ -5,8 +5,6 @@ from typing import Any
 
 from homeserver.events.versions import RoomVersion
 
-_NOTHING: frozenset[str] = frozenset()
-
 
 def redact(version: RoomVersion, data: Mapping[str, Any]) -> dict[str, Any]:
     """A new PDU with only the keys that survive a redaction in this room version; `unsigned` does not.
@@ -24,7 +22,7 @@ def _content(version: RoomVersion, kind: object, content: object) -> dict[str, A
         return {}
     if kind == "m.room.create" and version.keeps_whole_create:
         return content
-    kept = version.kept_content.get(kind, _NOTHING)
+    kept = version.kept_content.get(kind, version.kept_always)
     pruned = {key: content[key] for key in content if key in kept} if kept else {}
     if kind == "m.room.member" and version.keeps_signed_invite:
         invite = content.get("third_party_invite")

@@ -84,7 +84,9 @@ class _Second:
         agreed = self._prefetch(full)
         resolved = {} if self._version.resolution == "2.1" else agreed
         self._apply(self._by_power(first), resolved)
-        self._apply(self._by_mainline(full - first, resolved.get(rules.POWER_LEVELS)), resolved)
+        last = self._settled_by_hash(full)
+        self._apply(self._by_mainline(full - first - last, resolved.get(rules.POWER_LEVELS)), resolved)
+        self._apply(self._by_hash(last, resolved), resolved)
         return resolved
 
     def _find_create(self, conflicts: Sequence[StateIDs]) -> Event | None:
@@ -142,14 +144,32 @@ class _Second:
         auth = rules.by_key(self._pool.some(event.auth_events))
         create = self._create if self._version.room_id_is_create_hash else auth.get(rules.CREATE)
         levels = Power(self._version, create, auth.get(rules.POWER_LEVELS))
-        return -levels.of(event.sender), event.origin_server_ts, event.event_id
+        return -levels.of(event.sender), self._time(event), event.event_id
+
+    def _time(self, event: Event) -> int:
+        return event.origin_server_ts if self._version.orders_by_time else 0
 
     def _by_mainline(self, ids: Iterable[EventID], power_levels: EventID | None) -> list[EventID]:
         """Mainline ordering: the older the power levels an event rests on, the earlier it comes."""
         place = self._mainline(power_levels)
         events = [self._pool[event_id] for event_id in ids]
-        events.sort(key=lambda event: (self._mainline_place(event, place), event.origin_server_ts, event.event_id))
+        events.sort(key=lambda event: (self._mainline_place(event, place), self._time(event), event.event_id))
         return [event.event_id for event in events]
+
+    def _settled_by_hash(self, full: set[EventID]) -> set[EventID]:
+        kinds = self._version.settled_by_hash
+        return {event_id for event_id in full if self._pool[event_id].type in kinds} if kinds else set()
+
+    def _by_hash(self, ids: set[EventID], resolved: StateIDs) -> list[EventID]:
+        """Those that are allowed and that no other one of them follows, in the order of their hashes: the last one is the highest."""
+        allowed = {event_id for event_id in ids if self._is_allowed(self._pool[event_id], resolved)}
+        followed: set[EventID] = set()
+        stack = list(allowed)
+        while stack:
+            below = [auth_id for auth_id in self._pool.auth_ids(stack.pop()) if auth_id in ids and auth_id not in followed]
+            followed.update(below)
+            stack.extend(below)
+        return sorted(allowed - followed)
 
     def _mainline(self, power_levels: EventID | None) -> dict[EventID, int]:
         """Place of each power levels event of the mainline, counted from its oldest, which is 1."""
@@ -179,11 +199,15 @@ class _Second:
         """The iterative auth checks: put every event into `resolved` that is allowed when its turn comes."""
         for event_id in ordered:
             event = self._pool[event_id]
-            try:
-                rules.check(event, self._state_for(event, resolved))
-            except Denied:
-                continue
-            resolved[event.type, event.state_key or ""] = event_id
+            if self._is_allowed(event, resolved):
+                resolved[event.type, event.state_key or ""] = event_id
+
+    def _is_allowed(self, event: Event, resolved: StateIDs) -> bool:
+        try:
+            rules.check(event, self._state_for(event, resolved))
+        except Denied:
+            return False
+        return True
 
     def _state_for(self, event: Event, resolved: StateIDs) -> dict[Key, Event]:
         auth = [other for other in self._pool.some(event.auth_events) if not self._rejected(other.event_id)]
@@ -202,6 +226,6 @@ def _auth_keys(event: Event) -> set[Key]:
 
 
 def _is_power_event(event: Event) -> bool:
-    if event.key in (rules.POWER_LEVELS, rules.JOIN_RULES, rules.CREATE):
+    if event.key in (rules.POWER_LEVELS, rules.JOIN_RULES, rules.CREATE) or event.type in event.version.power_types:
         return True
     return event.type == "m.room.member" and event.membership in ("leave", "ban") and event.sender != event.state_key

@@ -6,6 +6,7 @@ spec: rooms/v12#authorisation-rules and its older siblings
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from homeserver.events import versions
@@ -14,14 +15,40 @@ from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import EventID, UserID
 from homeserver.events.level_changes import check_power_levels
 from homeserver.events.power import Power, creators
+from homeserver.events.standing import CREATE, JOIN_RULES, POWER_LEVELS, State, check_level, membership, must_be_joined, needs, power
+from homeserver.events.swarm import rules as swarm
 from homeserver.events.third_party import check_third_party_invite
 from homeserver.events.versions import RoomVersion
 
-State = Mapping[Key, Event]
+__all__ = [
+    "CREATE",
+    "JOIN_RULES",
+    "POWER_LEVELS",
+    "State",
+    "auth_keys",
+    "by_key",
+    "check",
+    "check_auth_events",
+    "join_rule",
+    "may_redact",
+    "membership",
+    "power",
+]
 
-CREATE: Key = ("m.room.create", "")
-POWER_LEVELS: Key = ("m.room.power_levels", "")
-JOIN_RULES: Key = ("m.room.join_rules", "")
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """Rules that stand in for those below, in versions that name them.
+
+    `check` is asked once the room is known to be the event's own and open to the sender's server.
+    """
+
+    check_create: Callable[[Event], None]
+    check: Callable[[Event, State], None]
+    auth_keys: Callable[[str, str, str | None, Mapping[str, Any]], set[Key]]
+
+
+LAWS = {"swarm": Law(swarm.check_create, swarm.check, swarm.auth_keys)}
 
 
 def check(event: Event, state: State) -> None:
@@ -29,8 +56,10 @@ def check(event: Event, state: State) -> None:
 
     `state` needs to hold the create event and what `auth_keys` names; in version 12 the create event, too.
     """
+    law = event.version.law
     if event.type == "m.room.create":
-        return _check_create(event)
+        _check_create(event)
+        return LAWS[law].check_create(event) if law is not None else None
     create = state.get(CREATE)
     if create is None:
         raise Denied("There is no such room: its create event is missing")
@@ -40,18 +69,9 @@ def check(event: Event, state: State) -> None:
         raise Denied("This room is not open to users of other servers")
     if event.state_key is None and not event.version.keeps_messages:
         raise Denied("No message is part of a room of this version")
-    CHECKS.get(event.type, _check_other)(event, state)
-
-
-def power(version: RoomVersion, state: State) -> Power:
-    """The power levels that hold in this state."""
-    return Power(version, state.get(CREATE), state.get(POWER_LEVELS))
-
-
-def membership(state: State, user: str) -> str:
-    """The membership of a user in this state; "leave" for one who was never there."""
-    event = state.get(("m.room.member", user))
-    return (event.membership or "leave") if event else "leave"
+    if law is not None:
+        return LAWS[law].check(event, state)
+    CHECKS.get(event.type, check_level)(event, state)
 
 
 def join_rule(state: State) -> str:
@@ -65,6 +85,8 @@ def auth_keys(version: RoomVersion, kind: str, sender: str, state_key: str | Non
     """The keys of the state that decides about an event of this kind.  spec: server-server#auth-events-selection"""
     if kind == "m.room.create":
         return set()
+    if version.law is not None:
+        return LAWS[version.law].auth_keys(kind, sender, state_key, content)
     keys: set[Key] = {POWER_LEVELS, ("m.room.member", sender)}
     if not version.room_id_is_create_hash:
         keys.add(CREATE)
@@ -131,7 +153,7 @@ def _check_create(event: Event) -> None:
     if not version.room_id_is_create_hash and event.room_id.domain != event.sender.domain:
         raise Denied("A room's ID must name the server of its creator")
     if "room_version" in content and not (
-        isinstance(content["room_version"], str) and content["room_version"] in versions.VERSIONS
+        isinstance(content["room_version"], str) and content["room_version"] in versions.KNOWN
     ):
         raise Impossible("The create event names an unknown room version")
     if version.creator_in_content and "creator" not in content:
@@ -152,7 +174,7 @@ def _check_additional_creators(users: object) -> None:
 
 def _check_aliases(event: Event, state: State) -> None:
     if not event.version.aliases_rule:
-        return _check_other(event, state)
+        return check_level(event, state)
     if event.state_key is None or event.sender.domain != event.state_key:
         raise Denied("m.room.aliases events must have the sender's server as their state key")
 
@@ -221,11 +243,11 @@ def _invite(event: Event, state: State, target: str) -> None:
         if current == "ban":
             raise Denied(f"{target} is banned from this room")
         return check_third_party_invite(event, state)
-    _must_be_joined(event, state)
+    must_be_joined(event, state)
     if current in ("join", "ban"):
         raise Denied(f"{target} is {'banned from' if current == 'ban' else 'already in'} this room")
     levels = power(event.version, state)
-    _needs(event.sender, "invite", levels.of(event.sender), levels.invite)
+    needs(event.sender, "invite", levels.of(event.sender), levels.invite)
 
 
 def _leave(event: Event, state: State, target: str) -> None:
@@ -234,20 +256,20 @@ def _leave(event: Event, state: State, target: str) -> None:
         if current in ("invite", "join") or (current == "knock" and event.version.knocking):
             return
         raise Denied(f"{target} is not in this room")
-    _must_be_joined(event, state)
+    must_be_joined(event, state)
     levels = power(event.version, state)
     own = levels.of(event.sender)
     if current == "ban":
-        _needs(event.sender, "lift a ban", own, levels.ban)
-    _needs(event.sender, "remove somebody", own, levels.kick)
+        needs(event.sender, "lift a ban", own, levels.ban)
+    needs(event.sender, "remove somebody", own, levels.kick)
     _outranks(event.sender, own, target, levels)
 
 
 def _ban(event: Event, state: State, target: str) -> None:
-    _must_be_joined(event, state)
+    must_be_joined(event, state)
     levels = power(event.version, state)
     own = levels.of(event.sender)
-    _needs(event.sender, "ban", own, levels.ban)
+    needs(event.sender, "ban", own, levels.ban)
     _outranks(event.sender, own, target, levels)
 
 
@@ -263,27 +285,18 @@ def _knock(event: Event, state: State, target: str) -> None:
 
 
 def _check_third_party(event: Event, state: State) -> None:
-    _must_be_joined(event, state)
+    must_be_joined(event, state)
     levels = power(event.version, state)
-    _needs(event.sender, "invite", levels.of(event.sender), levels.invite)
-
-
-def _check_other(event: Event, state: State) -> None:
-    _must_be_joined(event, state)
-    levels = power(event.version, state)
-    needed = levels.needed(event.type, is_state=event.state_key is not None)
-    _needs(event.sender, f"send {event.type}", levels.of(event.sender), needed)
-    if event.state_key is not None and event.state_key[:1] == "@" and event.state_key != event.sender:
-        raise Denied("Nobody can set state that belongs to another user")
+    needs(event.sender, "invite", levels.of(event.sender), levels.invite)
 
 
 def _check_levels(event: Event, state: State) -> None:
-    _check_other(event, state)
+    check_level(event, state)
     check_power_levels(event, state[CREATE], state.get(POWER_LEVELS))
 
 
 def _check_redaction(event: Event, state: State) -> None:
-    _check_other(event, state)
+    check_level(event, state)
     if not event.version.redaction_rule:
         return
     levels = power(event.version, state)
@@ -291,16 +304,6 @@ def _check_redaction(event: Event, state: State) -> None:
     if levels.of(event.sender) >= levels.redact or (target is not None and target.domain == event.event_id.domain):
         return
     raise Denied(f"{event.sender} may not redact events of other servers")
-
-
-def _must_be_joined(event: Event, state: State) -> None:
-    if membership(state, event.sender) != "join":
-        raise Denied(f"{event.sender} is not in this room")
-
-
-def _needs(user: str, act: str, own: int, needed: int) -> None:
-    if own < needed:
-        raise Denied(f"{user} needs power {needed} to {act} and has {own}")
 
 
 def _outranks(user: str, own: int, target: str, levels: Power) -> None:

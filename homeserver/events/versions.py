@@ -4,12 +4,14 @@ The rules ask a version for a property (`version.knocking`), never for its numbe
 own, is one `replace` and one line in `VERSIONS`.  Knows no rule itself.  spec: rooms
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from homeserver.events.errors import UnknownVersion
+from homeserver.events.swarm import names
 from homeserver.events.vendor import named
 
 _TOP = frozenset(
@@ -50,6 +52,8 @@ class RoomVersion:
     kept_keys: frozenset[str] = _TOP
     keeps_whole_create: bool = False
     keeps_signed_invite: bool = False
+    # Keys of `content` a redaction leaves in events of all other types
+    kept_always: frozenset[str] = frozenset()
     # Rules
     creator_in_content: bool = True
     privileged_creators: bool = False
@@ -61,6 +65,14 @@ class RoomVersion:
     restricted_joins: bool = False
     knock_restricted: bool = False
     resolution: Literal["1", "2", "2.1"] = "1"
+    # Whether resolution looks at what time events claim
+    orders_by_time: bool = True
+    # Types, beside those of all versions, that decide about others and are resolved first
+    power_types: frozenset[str] = frozenset()
+    # Types of which resolution takes the highest hash among those that no other one follows
+    settled_by_hash: frozenset[str] = frozenset()
+    # The rules that stand in for the common ones (`rules.LAWS`)
+    law: Literal["swarm"] | None = None
     # Keys are only good for events made before they expire
     enforces_key_validity: bool = False
     # Whether events without a state key are part of rooms; else they are forwarded and never kept
@@ -76,7 +88,7 @@ class RoomVersion:
 
     def __reduce__(self) -> tuple[Callable[[str], "RoomVersion"], tuple[str]]:
         # By name, so that events can travel to worker processes.
-        return get, (self.id,)
+        return _known, (self.id,)
 
 
 V1 = RoomVersion("1", kept_content=_but(_CONTENT, aliases=frozenset({"aliases"})))
@@ -119,9 +131,31 @@ V12 = replace(V11, id="12", room_id_is_create_hash=True, privileged_creators=Tru
 
 EPHEMERAL = replace(V12, id=named("ephemeral.1"), stable=False, keeps_messages=False)
 
+SWARM = replace(
+    V12,
+    id=named("swarm.1"),
+    stable=False,
+    law="swarm",
+    max_auth_events=names.MAX_AUTH_EVENTS,
+    knocking=False,
+    restricted_joins=False,
+    knock_restricted=False,
+    keeps_signed_invite=False,
+    kept_always=frozenset({names.DEVICE}),
+    kept_content=MappingProxyType({kind: keys | {names.DEVICE} for kind, keys in {**V12.kept_content, **names.KEPT}.items()}),
+    orders_by_time=False,
+    power_types=frozenset({names.VOTE, names.DEVICE_BAN}),
+    settled_by_hash=names.BY_HASH,
+)
+
+# What clients may ask for and servers may be told of.
 VERSIONS: dict[str, RoomVersion] = {
     version.id: version for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, EPHEMERAL)
 }
+
+# Versions whose rules are here and whose services are not: nobody is offered them, and `get` refuses them.
+IN_PREPARATION: dict[str, RoomVersion] = {SWARM.id: SWARM}
+KNOWN: Mapping[str, RoomVersion] = MappingProxyType(ChainMap(VERSIONS, IN_PREPARATION))
 
 DEFAULT = "12"
 
@@ -132,3 +166,7 @@ def get(version: str) -> RoomVersion:
     if found is None:
         raise UnknownVersion(version)
     return found
+
+
+def _known(version: str) -> RoomVersion:
+    return KNOWN[version]
