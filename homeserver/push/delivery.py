@@ -47,6 +47,7 @@ class Deliveries:
     clock: Clock
     couriers: Mapping[str, Courier]
     _holder: str = field(default_factory=lambda: uuid4().hex)
+    _eager: bool = True  # each event is worth a look: the work is ours, and somebody has a pusher
     _seen: Token | None = None
     _saved_ms: int = 0
     _until_ms: int = 0
@@ -67,9 +68,10 @@ class Deliveries:
     async def _run(self) -> None:
         try:
             while True:
-                with self.database.wakeups.watch([WORK, GONE]) as watch:
+                wakeups = self.database.wakeups
+                with wakeups.watch([WORK, GONE]) as watch, wakeups.watch([pushers.NEW, GONE]) as first:
                     wait = await self._safely()
-                    await watch.wait(wait)
+                    await (watch if self._eager else first).wait(wait)
                 # Events that come close together are looked at together.
                 await self.clock.sleep(SHORTEST_SECONDS)
         except CancelledError:
@@ -88,9 +90,10 @@ class Deliveries:
         """Find and tell what there is now; the seconds until there may be more without anybody saying so."""
         now = self.clock.now()
         if not await self._holds(now):
-            self._seen = None
+            self._seen, self._eager = None, False
             return LONGEST_SECONDS
-        if not await self.database.read(pushers.any_at_all):
+        self._eager = await self.database.read(pushers.any_at_all)
+        if not self._eager:
             self._seen = self.database.now()
             return LONGEST_SECONDS
         await self._spread(now)

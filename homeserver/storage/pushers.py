@@ -8,6 +8,7 @@ import orjson
 
 from homeserver.storage.transactions import Transaction
 
+NEW = "pushers"  # wakes who waits for somebody to have a pusher
 BADGE = 0
 """In the place of an event's number: only the number of unread events has changed."""
 
@@ -80,6 +81,7 @@ def of_members(txn: Transaction, room_ids: Iterable[str]) -> dict[str, dict[str,
 
 def put(txn: Transaction, pusher: Pusher) -> None:
     """Add or replace a pusher; what waits for it stays."""
+    txn.wake(NEW)
     txn.run(
         "INSERT INTO pushers (id, user_id, app_id, pushkey, kind, app_display_name, device_display_name, profile_tag, lang, data,"
         " device_id, enabled, ts, failures, retry_ts) VALUES (:id, :user, :app, :key, :kind, :app_name, :device_name, :tag, :lang,"

@@ -180,3 +180,17 @@ async def test_mail_comes_when_nobody_reads_for_a_while(network: Network) -> Non
 def test_delays_grow_up_to_an_hour() -> None:
     delays = [gateway.retry_delay_ms(failures) for failures in range(40)]
     assert delays == sorted(delays) and delays[0] == 1000 and delays[-1] == 3_600_000
+
+
+@story
+async def test_while_nobody_has_a_pusher_no_message_is_looked_at(network: Network) -> None:
+    a = network.server("a")
+    a.server.telling.deliveries.start()
+    alice, bob = await a.user("alice"), await a.user("bob")
+    room = await room_of(alice, bob)
+    await say(alice, room, "the caches fill", 0)
+    await network.passes(1)
+    before = a.server.database.counts.reads
+    await say(alice, room, "hello", 1)
+    await network.passes(1)
+    assert a.server.database.counts.reads == before
