@@ -93,6 +93,7 @@ def said(alice: Any, bob: Any, server: Program) -> list[bytes]:
         ids.append(event_id)
         awaits(lambda other=other, event_id=event_id: event_id in [e["event_id"] for e in other.follow(1)[1].get(room, ())])
         other.ask("POST", f"/rooms/{room}/receipt/m.read/{event_id}", {})
+        other.ask("POST", f"/rooms/{room}/read_markers", {"m.fully_read": event_id, "m.read": event_id})
         ids.append(one.ask("PUT", f"/rooms/{room}/redact/{event_id}/{one.transaction()}", {"reason": REASON})["event_id"])
     return [event_id.encode() for event_id in ids]
 

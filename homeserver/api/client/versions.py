@@ -15,6 +15,7 @@ SPECIFICATIONS = ("r0.5.0", "r0.6.0", "r0.6.1", *(f"v1.{minor}" for minor in ran
 
 # Proposals that clients ask for by name.  A feature is added here by who builds it.
 UNSTABLE: dict[str, bool] = {
+    named("ephemeral"): True,
     named("join_links"): True,
     named("room_keys"): True,
     "org.matrix.msc2285.stable": True,
