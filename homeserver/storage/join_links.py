@@ -186,6 +186,14 @@ def settle(txn: Transaction, request_id: str, status: str) -> bool:
     ) > 0  # fmt: skip
 
 
+def reopen(txn: Transaction, request: LinkRequest) -> None:
+    """What was agreed to could not be done: the user waits on."""
+    txn.run(
+        "UPDATE link_requests SET status = :waiting WHERE request_id = :request AND status = :open",
+        request=request.request_id, waiting=WAITING, open=OPEN,
+    )  # fmt: skip
+
+
 def withdraw(txn: Transaction, request_id: str) -> None:
     """It is as if nobody had followed the link."""
     txn.run("DELETE FROM link_requests WHERE request_id = :request", request=request_id)

@@ -123,8 +123,9 @@ def homeserver(
         listener = "" if behind else SECURE.format(port=secure)
         said = SETTINGS.format(authority="authority.pem", plain=plain, secure=listener, database=where, level=level)
         kept = [line for line in file.read_text().splitlines() if not line.startswith(("listeners", "registration", "public_baseurl"))]
-        further = [f"{key}: {value}" for key, value in (more or {}).items()]
-        file.write_text("\n".join([*kept, said, *further]) + "\n")
+        more = more or {}
+        usual = [line for line in said.splitlines() if line.partition(":")[0] not in more]
+        file.write_text("\n".join([*kept, *usual, *(f"{key}: {value}" for key, value in more.items())]) + "\n")
         command = [sys.executable, "-m", "homeserver", "run", str(file)]
         program = Program(name, f"http://127.0.0.1:{plain}", command, folder, folder / "log", address)
         try:

@@ -94,25 +94,28 @@ class Redeeming:
 
     async def _proceed(self, found: Found) -> None:
         if found.request.status == OPEN:
-            await self.invite(found.link, found.request)
+            await self._invite(found.link, found.request, _undo)
         elif found.is_new:
             await self.notify(found.request)
 
     async def decide(self, approver: UserID, request_id: str, approve: bool) -> LinkRequest:
-        """A member agrees, or declines, which is final.  Raises `NotFound`, `Forbidden`, or 409 for what was decided otherwise."""
+        """A member agrees, or declines, which is final.  Raises `NotFound`, `Forbidden`, or 409 for what was decided otherwise.
+
+        Where the invite cannot be delivered the request waits on, and can be agreed to again.
+        """
         link, request = await self.links.database.write(_decide, approver, request_id, approve)
         if approve:
-            await self.invite(link, request)
+            await self._invite(link, request, join_links.reopen)
         return request
 
-    async def invite(self, link: Link, request: LinkRequest) -> None:
-        """Write the invite in the creator's name, if one is needed.  What cannot be written uses no link up."""
+    async def _invite(self, link: Link, request: LinkRequest, otherwise: Callable[[Transaction, LinkRequest], None]) -> None:
+        """Write the invite in the creator's name, if one is needed.  `otherwise`: what to do where it cannot be written."""
         if not await self.links.database.read(_needs_invite, link.room_id, request.user_id):
             return
         try:
             await self.invites.invite(link.creator, link.room_id, request.user_id, {})
         except (Refused, Denied):
-            await self.links.database.write(_undo, link, request)
+            await self.links.database.write(otherwise, request)
             raise
 
     def _follow(self, txn: Transaction, token: str, who: Follower) -> Found:
@@ -189,6 +192,6 @@ def _needs_invite(txn: Transaction, room_id: RoomID, user: UserID) -> bool:
     return member is None or member.membership not in ("join", "invite")
 
 
-def _undo(txn: Transaction, link: Link, request: LinkRequest) -> None:
+def _undo(txn: Transaction, request: LinkRequest) -> None:
     join_links.withdraw(txn, request.request_id)
-    join_links.unuse(txn, link.link_id)
+    join_links.unuse(txn, request.link_id)
