@@ -32,6 +32,18 @@ class Reactor(AsyncioSelectorReactor):
         self.turns = Turns(loop.call_soon)
         self._left: dict[tuple[Any, bool], None] = {}
 
+    def addReader(self, reader: Any) -> None:
+        """Look for what can be read.  As Twisted does it, but that log lines are not told whose bytes are read: ours say it themselves."""
+        if reader in self._readers or self._continuousPolling.isReading(reader):  # type: ignore[no-untyped-call]
+            return
+        descriptor = reader.fileno()
+        try:
+            self._asyncioEventloop.add_reader(descriptor, self._readOrWrite, reader, True)
+        except OSError:  # nothing that can be waited for
+            super().addReader(reader)  # type: ignore[no-untyped-call]
+        else:
+            self._readers[reader] = descriptor
+
     def _readOrWrite(self, selectable: Any, read: bool) -> None:
         turns = self.turns
         if not turns.began:

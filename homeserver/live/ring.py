@@ -108,6 +108,8 @@ class Ring:
         _take(self._by_speaker, kept.said.by, kept)
 
     def _expire(self) -> None:
+        if not self._all.things and len(self._heard.last) <= MOST_SPEAKERS // 2:
+            return
         self._bound(self._all, self.budget)
         oldest = self.clock.now() - 1000 * self.seconds
         while (kept := self._all.oldest) is not None and kept.ts < oldest:

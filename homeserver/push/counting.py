@@ -43,7 +43,9 @@ class RoomCounts(NamedTuple):
     def with_more(self, messages: int) -> "RoomCounts":
         """After so many more ordinary messages of others; `each` must be known."""
         assert self.each is not None
-        return self._replace(main=self.main.plus(Count(messages * self.each, 0)))
+        if not self.each:
+            return self
+        return RoomCounts(Count(self.main.notifications + messages * self.each, self.main.highlights), self.threads, self.each)
 
     @property
     def total(self) -> Count:

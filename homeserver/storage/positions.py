@@ -42,7 +42,7 @@ class Token:
         return cls.of({int(writer, 16): int(count, 16) for writer, count in pairs})
 
     def __str__(self) -> str:
-        return "p1_" + "-".join(f"{writer:x}.{count:x}" for writer, count in self.counts)
+        return "p1_" + "-".join([f"{writer:x}.{count:x}" for writer, count in self.counts])
 
     def count(self, writer: int) -> int:
         """How much of `writer` has been seen."""

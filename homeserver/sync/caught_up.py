@@ -95,13 +95,19 @@ class CaughtUp:
         for position, what in news:
             if not _sort(position, what, rooms, data):
                 return None
-        typing = self.sources.typing_since(selection, since.typing, standing.rooms, standing.ignored)
-        for room_id, users in typing.items():
-            rooms.setdefault(room_id, Room()).typing = users
-        heard = spoken.sort(self.sources.said(since, live, standing.keys), viewer, selection, standing.ignored)
-        for room_id in heard.timelines.keys() | heard.receipts.keys():
-            room = rooms.setdefault(room_id, Room())
-            room.spoken, room.read = heard.timelines.get(room_id, ()), heard.receipts.get(room_id, ())
+        if live.typing > since.typing:
+            typing = self.sources.typing_since(selection, since.typing, standing.rooms, standing.ignored)
+            for room_id, users in typing.items():
+                rooms.setdefault(room_id, Room()).typing = users
+        said = self.sources.said(since, live, standing.keys)
+        mail = [one for one in standing.mail if one[0] > since.inbox][:PAGE] if standing.mail else []
+        messages = [message for _, message in mail]
+        if said:
+            heard = spoken.sort(said, viewer, selection, standing.ignored)
+            messages += heard.mail
+            for room_id in heard.timelines.keys() | heard.receipts.keys():
+                room = rooms.setdefault(room_id, Room())
+                room.spoken, room.read = heard.timelines.get(room_id, ()), heard.receipts.get(room_id, ())
         told: dict[str, bytes] = {}
         for room_id, room in rooms.items():
             if not room.quiet and not (self._owned(viewer, room) and _tellable(selection, standing, known, room_id, room)):
@@ -109,7 +115,6 @@ class CaughtUp:
             section = self.shared.section(question, standing.ignored, now, room_id, room)
             if section is not None:
                 told[room_id] = section
-        mail = [one for one in standing.mail if one[0] > since.inbox][:PAGE] if standing.mail else []
         standing.told = now
         return Heard(
             token=SyncToken(now, live.typing, live.presence, mail[-1][0] if mail else since.inbox, live.heard),
@@ -119,9 +124,8 @@ class CaughtUp:
             counts={room_id: standing.counts[room_id] for room_id in told if room_id in standing.counts},
             uncounted=[room_id for room_id in told if room_id not in standing.counts],
             account_data=[one for one in data.items() if passes(selection.filter.account_data, one[0], "")] if data else [],
-            mail=[*(message for _, message in mail), *heard.mail],
-            key_counts=standing.key_counts,
-            fallback_types=standing.fallback_types,
+            mail=messages,
+            key_state=standing.key_state,
             ignored=standing.ignored,
             presence_after=None if self.sources.presence.quiet_since(since.presence) else since.presence,
         )
@@ -154,7 +158,7 @@ class CaughtUp:
         if positions is None:
             return None
         news = [(position, self.database.feed.news(position)) for position in positions]
-        if len({position >> SHIFT for position in positions}) < 2:
+        if len(positions) < 2 or len({position >> SHIFT for position in positions}) < 2:
             return news
         # Positions of several processes say nothing of what came before what; messages have their order in the room.
         said = [(what.stored.order, position, what) for position, what in news if isinstance(what, Said) and what.stored.order is not None]

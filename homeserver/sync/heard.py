@@ -50,8 +50,7 @@ class Heard:
     uncounted: Sequence[str]
     account_data: Sequence[tuple[str, bytes]]
     mail: Sequence[bytes]
-    key_counts: Mapping[str, int]
-    fallback_types: Sequence[str]
+    key_state: bytes
     ignored: frozenset[str]
     presence_after: int | None
     presence: Sequence[dict[str, Any]] = field(default_factory=tuple)
@@ -70,15 +69,19 @@ class Heard:
             parts += (b',"rooms":{"join":{', b",".join(rooms), b"}}")
         if self.mail:
             parts += (b',"to_device":{"events":[', b",".join(self.mail), b"]}")
-        rest: dict[str, Any] = answer.key_state(self.key_counts, self.fallback_types)
-        if self.account_data:
-            rest["account_data"] = {"events": [answer.data(kind, content) for kind, content in self.account_data]}
-        if self.presence:
-            rest["presence"] = {"events": self.presence}
-        parts += (b",", orjson.dumps(rest)[1:])
+        if self.account_data or self.presence:
+            rest: dict[str, Any] = {}
+            if self.account_data:
+                rest["account_data"] = {"events": [answer.data(kind, content) for kind, content in self.account_data]}
+            if self.presence:
+                rest["presence"] = {"events": self.presence}
+            parts += (b",", orjson.dumps(rest)[1:-1])
+        parts += (b",", self.key_state[1:])
         return b"".join(parts)
 
 
 def _counts(counted: RoomCounts, by_thread: bool) -> bytes:
     """The counts, and the end of the section."""
+    if not counted.threads:
+        return b',"unread_notifications":{"notification_count":%d,"highlight_count":%d}}' % counted.main
     return b"," + orjson.dumps(answer.counts(counted, by_thread))[1:]

@@ -52,8 +52,9 @@ class Poll:
             self.sources.acknowledged.note(viewer.user_id, viewer.device_id, since.inbox)
         keys = self.caught_up.keys(viewer)
         if keys is None:
-            keys = concerns(viewer, await self.database.read(members.joined_rooms, viewer.user_id))
-        deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
+            # Who has no token never waits: which rooms it is about, the look says.
+            keys = concerns(viewer, await self.database.read(members.joined_rooms, viewer.user_id) if since is not None else ())
+        deadline = viewer.now + 1000 * min(timeout, MAX_WAIT)
         with self.database.wakeups.lasting((viewer.user_id, viewer.device_id), keys) as watch:
             # Nothing was fired since the last look, whose token this is: there is nothing to look for.
             look = since is None or selection.full_state or timeout <= 0 or watch.fired or watch.seen != since
@@ -62,7 +63,8 @@ class Poll:
                 told = await self._look(viewer, since, selection)
                 # An initial sync, and one with the whole state, never wait.
                 if since is None or selection.full_state or told.news or self.clock.now() >= deadline:
-                    watch.seen = told.token
+                    # What was said in a room that nobody watched yet may have been missed.
+                    watch.seen = None if since is None and watch.change(told.keys) else told.token
                     return self._encoded(told)
                 # What was looked at and found empty need not be looked at again, but in rooms that nobody watched yet.
                 watch.seen = since = told.token

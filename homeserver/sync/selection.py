@@ -1,7 +1,6 @@
 """Which events and rooms a filter lets through.  Pure.  spec: client-server-api#filtering"""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -9,20 +8,31 @@ import orjson
 
 from homeserver.accounts.filters import EventFilter, Filter, RoomFilter
 from homeserver.events.notable import relation
+from homeserver.storage.transactions import Remembering
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000
+OBJECTS, TIMES = 2000, 10  # bytes that a filter takes in memory: so many, and so many for each byte of its JSON
 PICKY = ("types", "not_types", "senders", "not_senders", "contains_url", "rel_types", "not_rel_types")
 
 __all__ = [
-    "DEFAULT_LIMIT", "MAX_LIMIT", "EventFilter", "Filter", "RoomFilter", "Selection", "lets", "parse", "passes", "picky", "wants_room",
+    "DEFAULT_LIMIT", "MAX_LIMIT", "EventFilter", "Filter", "RoomFilter", "Selection", "lets", "parse", "passes", "picky", "remembered",
+    "wants_room",
 ]  # fmt: skip
 
 
-@lru_cache(maxsize=2000)
 def parse(raw: bytes) -> Filter:
     """The filter of its stored JSON."""
     return msgspec.convert(orjson.loads(raw), Filter)
+
+
+def remembered(memory: Remembering, raw: bytes) -> Filter:
+    """The same; for the same JSON it is the same object as long as that is remembered."""
+    found: Filter | None = memory.get(("filter", raw))
+    if found is None:
+        found = parse(raw)
+        memory.put(("filter", raw), found, OBJECTS + TIMES * len(raw))
+    return found
 
 
 def _matches(patterns: list[str], kind: str) -> bool:

@@ -1,6 +1,8 @@
-"""What one device is known to have, as of a token, and how that goes on with each thing that happens.  Reads nothing, encodes nothing."""
+"""What one device is known to have, as of a token, and how that goes on with each thing that happens.  Reads nothing."""
 
 from dataclasses import dataclass, field
+
+import orjson
 
 from homeserver.push.counting import RoomCounts
 from homeserver.rooms.presenting import Viewer
@@ -9,6 +11,7 @@ from homeserver.storage import account_data, receipts
 from homeserver.storage.one_time_keys import Kept, Taken
 from homeserver.storage.positions import Token
 from homeserver.storage.to_device import PAGE, Mail
+from homeserver.sync import answer
 
 IGNORED = "m.ignored_user_list"
 
@@ -33,11 +36,19 @@ class Standing:
     keys: frozenset[str]
     """Spelled like keys of `wake`: whatever concerns none of these is not its business."""
     mail: list[tuple[int, bytes]] = field(default_factory=list)
+    _key_state: bytes = b""
+
+    @property
+    def key_state(self) -> bytes:
+        """What is left of the device's keys, as JSON."""
+        if not self._key_state:
+            self._key_state = orjson.dumps(answer.key_state(self.key_counts, self.fallback_types))
+        return self._key_state
 
     @property
     def size(self) -> int:
         """Bytes, roughly."""
-        return 1500 + 200 * len(self.rooms) + 200 * len(self.counts) + 100 * len(self.introduced)
+        return 1800 + 200 * len(self.rooms) + 200 * len(self.counts) + 100 * len(self.introduced)
 
     def follow(self, viewer: Viewer, what: object) -> bool:
         """Take in what has happened; False where that has to be read."""
@@ -53,9 +64,11 @@ class Standing:
             case account_data.Put():
                 return what.type != IGNORED
             case Kept():
+                self._key_state = b""
                 self.key_counts = what.counts
                 self.fallback_types = self.fallback_types if what.fallback_types is None else what.fallback_types
             case Taken():
+                self._key_state = b""
                 self._taken(what)
             case _:
                 return False

@@ -20,8 +20,8 @@ class SyncToken:
     live: Heard = NOTHING
 
     def __str__(self) -> str:
-        live = str(self.live)
-        return f"s{self.seen}~{self.typing}.{self.presence}.{self.inbox}" + (f"~{live}" if live else "")
+        live = f"~{self.live}" if self.live.last else ""
+        return f"s{self.seen}~{self.typing}.{self.presence}.{self.inbox}{live}"
 
     @staticmethod
     def parse(text: str) -> "SyncToken":

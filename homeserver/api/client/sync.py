@@ -1,7 +1,6 @@
 """The long poll.  spec: client-server-api#syncing"""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from homeserver.errors import InvalidParam, NotJSON
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage import filters
 from homeserver.storage.database import Database
+from homeserver.storage.transactions import Remembering
 from homeserver.sync import selection
 from homeserver.sync.poll import Poll
 from homeserver.sync.selection import Selection
@@ -22,15 +22,20 @@ from homeserver.web.router import JSON
 from homeserver.web.routes import get
 from homeserver.web.types import Response
 
+PLAIN = Selection()
 
-@lru_cache(maxsize=256)
-def _checked(text: str) -> bytes:
+
+def _checked(memory: Remembering, text: str) -> bytes:
     """The filter that stands in a query: clients send the same one again and again."""
-    try:
-        definition = orjson.loads(text)
-    except ValueError:
-        raise NotJSON("The filter is not JSON") from None
-    return shapes.check(definition)
+    found: bytes | None = memory.get(("filter text", text))
+    if found is None:
+        try:
+            definition = orjson.loads(text)
+        except ValueError:
+            raise NotJSON("The filter is not JSON") from None
+        found = shapes.check(definition)
+        memory.put(("filter text", text), found, 4 * len(text) + len(found))
+    return found
 
 
 class SyncQuery(msgspec.Struct, rename={"state_after_unstable": "org.matrix.msc4222.use_state_after"}):
@@ -66,15 +71,21 @@ class Sync:
     async def _selection(self, caller: Caller, query: SyncQuery) -> Selection:
         after = query.use_state_after or query.state_after_unstable
         if not query.filter:
-            return Selection(full_state=query.full_state, state_after=after)
+            return Selection(full_state=query.full_state, state_after=after) if query.full_state or after else PLAIN
         raw = await self._filter(caller, query.filter)
-        return Selection(selection.parse(raw), query.full_state, after)
+        return Selection(selection.remembered(self.database.memory, raw), query.full_state, after)
 
     async def _filter(self, caller: Caller, text: str) -> bytes:
         if text.startswith("{"):
-            return _checked(text)
+            return _checked(self.database.memory, text)
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else -1
-        found = await self.database.read(filters.get, caller.user_id, number)
+        # A filter never changes.  Should all of a user's be deleted, so are the tokens.
+        key = ("filter", caller.token_id, number)
+        found: bytes | None = self.database.memory.get(key)
         if found is None:
-            raise InvalidParam("There is no such filter")
+            found = await self.database.read(filters.get, caller.user_id, number)
+            if found is None:
+                raise InvalidParam("There is no such filter")
+            if caller.token_id is not None:
+                self.database.memory.put(key, found, len(found))
         return found
