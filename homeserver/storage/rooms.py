@@ -96,7 +96,7 @@ def lock_for(txn: Transaction, room_id: str, user_id: str) -> Room | None:
         " AND EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user) FOR UPDATE",
         room=room_id, user=user_id,
     )  # fmt: skip
-    return _room(room_id, row)
+    return _locked(txn, room_id, row)
 
 
 def lock_to_send(txn: Transaction, room_id: str, user_id: str, sent_by: Sender) -> tuple[Room | None, str | None]:
