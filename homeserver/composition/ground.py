@@ -1,7 +1,7 @@
 """What everything stands on: settings, time, identity, database, network, threads, limits, numbers."""
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from homeserver.accounts.mail import Post, Smtp
@@ -18,6 +18,7 @@ from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.storage.opening import open_database
 from homeserver.threads import Threads
+from homeserver.web.kept import Kept
 from homeserver.web.lag import Lag, Watchdog
 from homeserver.web.limits import Limits
 from homeserver.web.metrics import Metrics
@@ -71,6 +72,8 @@ def lay(settings: Settings, reactor: Any, given: Given) -> Ground:
     metrics = Metrics()
     limits = Limits(clock, settings.rate_limits.all_rates, settings.rate_limits.enabled)
     database = given.database or _database(settings, reactor)
+    text = "What this process has done with its database"
+    metrics.registry.register(Kept("homeserver_database_done", text, lambda: asdict(database.counts)))
     return Ground(
         settings=settings,
         reactor=reactor,

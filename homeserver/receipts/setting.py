@@ -113,6 +113,8 @@ def _place(txn: Transaction, marker: Marker) -> tuple[int, int]:
         fits = marker.thread == ROOM or threads.related(txn, stored.event, marker.thread)
     if not fits:
         raise InvalidParam("event_id is not related to the given thread_id")
+    if stored.position is not None:
+        txn.saw(stored.position)  # who hears of the receipt first would count the message as unread, later
     return stored.order
 
 

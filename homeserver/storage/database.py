@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail
@@ -13,6 +14,7 @@ from homeserver.storage.links import DatabaseError, Duplicate, Link, Unavailable
 from homeserver.storage.memory import Memory
 from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.readers import View
+from homeserver.storage.succession import PATIENCE, Succession
 from homeserver.storage.transactions import Needs, Retry, Transaction
 from homeserver.storage.wakeups import EVERYTHING, Wakeups
 from homeserver.storage.writer import Act, Answer, Batch, Writer
@@ -21,7 +23,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROUNDS = 50
-PATIENCE = 0.1  # seconds, between a hint and what the process that it is about says itself
 
 
 class Hints(Protocol):
@@ -63,6 +64,10 @@ class Counted:
     undone: int
     again: int
     reruns: int
+    held: int
+    """Groups that were made known after others that were still to be heard of."""
+    unknown: int
+    """Positions of which nobody had said whom they concern."""
 
 
 class Database:
@@ -72,9 +77,9 @@ class Database:
         self.memory, self.wakeups = memory, wakeups
         self.feed = Feed(memory)
         self._links, self._writer, self._horizon = links, writer, horizon
+        self._succession = Succession(wakeups.clock, horizon)
         self.learn(writer.token())
         self._reads = 0
-        self._told: dict[int, int] = {}  # how far other writers have come, as they said themselves
         self._tell: Callable[[Batch], None] | None = None
         self._closed = False
         self._writing: Runs
@@ -130,6 +135,7 @@ class Database:
         """Another process is known to have committed this."""
         self._horizon.learn(token)
         self.feed.advance(self._horizon.token)
+        self._succession.go_on()
 
     @property
     def counts(self) -> Counted:
@@ -137,16 +143,20 @@ class Database:
         done = self._writer.counts
         statements = sum(link.statements for link in self._links)
         trips = sum(link.trips for link in self._links)
-        return Counted(statements, trips, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns)
+        held, unknown = self._succession.held, self.feed.unknown
+        return Counted(statements, trips, self._reads, done.acts, done.groups, done.undone, done.again, done.reruns, held, unknown)
 
     async def catch_up(self) -> None:
         """Have `now` cover all that any process had committed when this was called: for who answers from memory."""
         if self._horizon.company:
-            self.learn(await self.read(committed))
+            token = await self.read(committed)
+            await self._succession.heard(token)
+            self.learn(token)
 
     async def reach(self, token: Token, timeout: float) -> bool:
         """Wait until `now` covers a token that a client brought; False if it does not within `timeout` seconds."""
         until = self.wakeups.clock.now() + timeout * 1000
+        await self._succession.heard(token)
         while not self.now().reaches(token):
             self.learn(await self.read(committed))
             if self.now().reaches(token):
@@ -170,7 +180,15 @@ class Database:
             link.close()
 
     def delivered(self, batch: Batch) -> None:
-        """A group is committed: make it known, then answer."""
+        """A group is committed: make it known when what it came after is, then answer."""
+        if self._tell is not None and batch.answers and self._horizon.company:
+            self._tell(batch)
+        if batch.seen or self._succession.waits:
+            self._succession.admit(batch.token, self.writer, partial(self._make_known, batch))
+        else:
+            self._make_known(batch)
+
+    def _make_known(self, batch: Batch) -> None:
         self.learn(batch.token)
         waits = [wait for call, args in batch.calls if (wait := _called(call, args)) is not None]
         if waits:
@@ -179,8 +197,6 @@ class Database:
             self._answer_all(batch)
         if batch.keys:
             self.wakeups.fire(batch.keys)
-        if self._tell is not None and batch.answers and self._horizon.company:
-            self._tell(batch)
         if self._hints is not None and batch.answers:
             self._hints.tell(batch.token, batch.keys)
 
@@ -191,7 +207,7 @@ class Database:
     def heard(self, token: Token, keys: list[str]) -> None:
         """Another process has committed something."""
         ahead = [writer for writer, count in token.counts if count > self.now().count(writer)]
-        if ahead and EVERYTHING not in keys and all(writer in self._told for writer in ahead):
+        if ahead and EVERYTHING not in keys and all(writer in self._succession.told for writer in ahead):
             # It will say so itself, and more: who is told by the hint alone has to read.
             self.wakeups.clock.later(PATIENCE, self._heard_of, token, keys)
         else:
@@ -201,15 +217,21 @@ class Database:
         self.learn(token)
         if keys and (EVERYTHING in keys or not self._was_told(token)):
             self.wakeups.fire(keys)
+        else:  # what has no positions, such as work to do, may not have been told
+            self.wakeups.fire([key for key in keys if key[0] not in "!@"])
 
     def heard_first(self, token: Token, writer: int, keys: list[str]) -> None:
         """The same, told by that process itself: its hint will come as well, and wakes nobody again."""
-        self._told[writer] = max(token.count(writer), self._told.get(writer, 0))
+        told = self._succession.told
+        told[writer] = max(token.count(writer), told.get(writer, 0))
+        self._succession.admit(token, writer, partial(self._make_heard, token, keys))
+
+    def _make_heard(self, token: Token, keys: list[str]) -> None:
         self.learn(token)
         self.wakeups.fire(keys)
 
     def _was_told(self, token: Token) -> bool:
-        return all(writer == self.writer or count <= self._told.get(writer, 0) for writer, count in token.counts)
+        return all(writer == self.writer or count <= self._succession.told.get(writer, 0) for writer, count in token.counts)
 
     @property
     def writer(self) -> int:

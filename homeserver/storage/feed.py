@@ -37,7 +37,7 @@ class Feed:
         self._memory, self._most = memory, memory.budget // SHARE // PER_ENTRY
         self._by_key: dict[str, list[int]] = {}
         self._log: deque[tuple[int, frozenset[str]]] = deque()
-        self._size = 0
+        self._size = self.unknown = 0
         self._seen: dict[int, int] = {}
         self._blind: dict[int, int] = {}  # by writer the last position about which too little is known
 
@@ -91,6 +91,7 @@ class Feed:
         for position in range(low + 1, high + 1):
             whom = concern_of(self._memory, position)
             if whom is None:
+                self.unknown += 1
                 self._blind[position >> SHIFT] = position
                 continue
             self._log.append((position, whom))

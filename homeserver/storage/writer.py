@@ -1,7 +1,7 @@
 """Acts in groups: each in a savepoint, all in one commit.  Knows no table, no thread and no engine.
 
-Only the first act of a group may wait for a lock that another process holds; any other ends the group, which is
-committed, and becomes the first of the next.  So two processes never wait for each other's groups for long.
+The first act of a group may wait for a lock that another process holds, and with other processes about, acts go by their rooms: those who
+take locks in one order may wait, too.  Any other ends the group, which is committed, and becomes the first of the next.
 """
 
 import logging
@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from homeserver.events.identifiers import RoomID
 from homeserver.storage.buffer import Buffer
 from homeserver.storage.links import Broken, Collision, DatabaseError, Duplicate, Link, Lost, Row, Unavailable
 from homeserver.storage.memory import Draft, Memory
@@ -146,7 +147,11 @@ class Writer:
         """Run the first of `acts`, as many as can go together."""
         # What had trouble twice goes alone: it may be the cause.
         size = 1 if acts[0].tries >= ALONE else GROUP
-        batch = self._safely(acts[:size])
+        group = acts[:size]
+        if self._horizon.company and size > 1:
+            first = min(1, group[0].tries)  # what was put back is the first
+            group = [*group[:first], *sorted(group[first:], key=_room)]
+        batch = self._safely(group)
         batch.again = [*batch.again, *acts[size:]]
         batch.token = self.token().merge(Token.of(batch.seen)) if batch.seen else self.token()
         return batch
@@ -301,6 +306,15 @@ class Writer:
     def _give_up(self) -> None:
         self._link.rollback()
         self._stream.reset()
+
+
+def _room(act: Act) -> str:
+    """The room that an act is about, as far as its arguments tell."""
+    for one in act.args:
+        room = one if isinstance(one, RoomID) else getattr(one, "room_id", None)
+        if isinstance(room, RoomID):
+            return room
+    return ""
 
 
 def _unavailable(acts: Sequence[Act], error: DatabaseError, again: Sequence[Act] = ()) -> Batch:

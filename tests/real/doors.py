@@ -29,6 +29,11 @@ class Line:
 
     def ask(self, verb: str, path: str, body: Any = None, token: str | None = None, **query: Any) -> tuple[int, Any]:
         """Status and JSON of an answer; raises `Cut`."""
+        status, raw = self.ask_raw(verb, path, body, token, **query)
+        return status, json.loads(raw) if raw else None
+
+    def ask_raw(self, verb: str, path: str, body: Any = None, token: str | None = None, **query: Any) -> tuple[int, bytes]:
+        """Status and body of an answer; raises `Cut`."""
         if self._open is None:
             self._open = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
         path = path if path.startswith("/_") else CLIENT + path
@@ -43,7 +48,7 @@ class Line:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Cut from error
-        return answer.status, json.loads(raw) if raw else None
+        return answer.status, raw
 
     def must(self, verb: str, path: str, body: Any = None, token: str | None = None, **query: Any) -> Any:
         """The JSON of an answer that must be good."""

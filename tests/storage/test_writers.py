@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 from twisted.internet.defer import Deferred
 
+from homeserver.events.identifiers import RoomID
 from homeserver.storage import leases
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.hints import LARGEST, payloads
@@ -260,3 +261,39 @@ def test_large_hints_are_told_in_pieces() -> None:
     keys = [f"!room{number}:example.org" for number in range(2000)]
     pieces = list(payloads(Token.of({1: 5}), keys * 2))
     assert len(pieces) > 1 and all(len(piece) < LARGEST + 200 for piece in pieces)
+
+
+def test_processes_that_write_to_the_same_rooms_wait_for_each_other_and_run_nothing_twice(
+    pair: tuple[Database, Database], loop: Loop
+) -> None:
+    """Each takes the locks of a group in the order of the rooms: no circle, so nobody has to take back what was done."""
+    one, other = pair
+    rooms = [RoomID(f"!{name}") for name in "abcdef"]
+    table = "CREATE TABLE IF NOT EXISTS counters (room_id TEXT PRIMARY KEY, count BIGINT NOT NULL)"
+    loop.run(one.write(lambda txn: txn.run(table)))
+    loop.run(*(one.write(lambda txn, room: txn.insert("counters", room_id=room, count=0), room) for room in rooms))
+    loop.until(lambda: other.now() == one.now())
+
+    def adds(txn: Transaction, room: RoomID) -> int:
+        row = txn.lock("SELECT count FROM counters WHERE room_id = :room FOR UPDATE", room=room)
+        assert row is not None
+        txn.run("UPDATE counters SET count = :count WHERE room_id = :room", room=room, count=row[0] + 1)
+        return int(row[0])
+
+    turns = [rooms[at:] + rooms[:at] for at in range(len(rooms))] * 8
+    acts = [database.write(adds, room) for turn in turns for room in turn for database in pair]
+    counted = sorted(loop.run(*acts))
+    assert counted == sorted(list(range(2 * len(turns))) * len(rooms))
+    # A wait is bounded, and what was waited for too long runs again.
+    assert sum(database.counts.again + database.counts.reruns for database in pair) <= len(acts) // 20
+    assert sum(database.counts.groups for database in pair) < len(acts)
+
+
+def test_work_without_a_position_wakes_other_processes(pair: tuple[Database, Database], loop: Loop) -> None:
+    one, other = pair
+    loop.run(one.write(note, 1))
+    loop.until(lambda: other.now() == one.now())
+    other.heard_first(one.now(), one.writer, [])
+    with other.wakeups.watch(["outbox"]) as watch:
+        loop.run(one.write(lambda txn: txn.wake("outbox")))
+        loop.until(lambda: watch.fired)
