@@ -25,9 +25,8 @@ class Announcer:
 
     def devices_changed(self, txn: Transaction, user_id: UserID, device_ids: Sequence[str]) -> None:
         """Devices of a local user were added, renamed or removed, or have other keys or signatures."""
-        for device_id in device_ids:
-            device_lists.device_changed(txn, user_id, device_id)
-        self.device_list(txn, user_id, _others(txn, user_id))
+        if device_lists.devices_changed(txn, user_id, device_ids):
+            self.device_list(txn, user_id, _others(txn, user_id))
 
     def signing_keys_changed(self, txn: Transaction, user_id: UserID) -> None:
         """A local user has other cross-signing keys, or signatures on the master key."""

@@ -20,7 +20,6 @@ from homeserver.federation.keyring import Keyring
 from homeserver.membership import blocks, candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.membership.invites import profile
-from homeserver.rooms import visibility
 from homeserver.rooms.reception import Beginning
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import members, rooms, state
@@ -76,10 +75,10 @@ class Joins:
         ourselves = self.timeline.identity.name
         # Whom the ID names, and whom we remember from an earlier stay, is asked where the client names nobody.
         named = candidates.of_id(room_id) if not via else []
-        if not visibility.may_know(txn, room_id, user):
+        member, room = members.get(txn, room_id, user), rooms.if_known(txn, room_id, user)
+        if member is None and room is None:
             # To this user the room does not exist here, whether it does or not.
             return Route(False, content, candidates.order(None, via, named, ourselves))
-        member, room = members.get(txn, room_id, user), rooms.get(txn, room_id)
         here = room is not None and not room.departed
         if room is not None and here:
             if member is not None and member.membership in ("join", "invite", "ban"):

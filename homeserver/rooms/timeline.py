@@ -16,7 +16,7 @@ from homeserver.events.identifiers import EventID, RoomID
 from homeserver.events.notable import relation
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
-from homeserver.rooms import powers, visibility
+from homeserver.rooms import powers
 from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
 from homeserver.rooms.reception import AlreadyIn, Arrived, Beginning, Outcome, Reception
 from homeserver.storage import events, members, relations, rooms, state
@@ -128,7 +128,7 @@ class Timeline:
         if draft.type != "m.room.member" or draft.state_key != draft.sender:
             return _present(rooms.lock_for(txn, room_id, draft.sender), draft)
         # Who is not in the room may enter it, if they may know of it.
-        return _present(rooms.lock(txn, room_id) if visibility.may_know(txn, room_id, draft.sender) else None, draft)
+        return _present(rooms.lock_if_known(txn, room_id, draft.sender), draft)
 
     def append(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[Room, Stored]:
         """Complete, sign, check and write an event at the end of a locked room; the caller stores the room."""
@@ -190,8 +190,7 @@ class Timeline:
         return event
 
     def _prepare(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> Event:
-        room = rooms.get(txn, room_id) if visibility.may_know(txn, room_id, draft.sender) else None
-        return self._complete(txn, _present(room, draft), draft, now)
+        return self._complete(txn, _present(rooms.if_known(txn, room_id, draft.sender), draft), draft, now)
 
     async def template(self, room_id: str, draft: Draft) -> dict[str, Any]:
         """The PDU that a user of another server would have to sign to do this; raises `Denied` when the rules refuse it."""

@@ -29,7 +29,10 @@ class NoSuchRoom(NotFound):
 
 def find(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> Room:
     """The room, if `viewer` may know of it; raises `NoSuchRoom`.  Of a hidden room nothing is read, as of one that never was."""
-    room = rooms.get(txn, room_id) if may_know(txn, room_id, viewer) else None
+    if isinstance(viewer, UserID):
+        room = rooms.if_known(txn, room_id, viewer)
+    else:
+        room = rooms.get(txn, room_id) if may_know(txn, room_id, viewer) else None
     if room is None:
         raise NoSuchRoom()
     return room

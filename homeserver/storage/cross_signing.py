@@ -91,7 +91,7 @@ def signatures(txn: Transaction, target_users: Iterable[str], signer: str | None
 def unsign(txn: Transaction, target_user: str, target_ids: list[str]) -> None:
     """Forget all signatures of these devices or keys: what they signed is no more."""
     if target_ids:
-        txn.run("DELETE FROM key_signatures WHERE target_user = :user AND target_id IN :ids", user=target_user, ids=target_ids)
+        txn.later("DELETE FROM key_signatures WHERE target_user = :user AND target_id IN :ids", user=target_user, ids=target_ids)
 
 
 def disown(txn: Transaction, signer: str, key_ids: list[str]) -> None:

@@ -27,24 +27,27 @@ class Followed:
 
 def changed(txn: Transaction, user_id: str) -> None:
     """The list of this user has changed: clients that share a room with them will be told."""
-    position = txn.position(*_wake(txn, user_id))
-    txn.run(
+    position = txn.position(user_id, *_wake(txn, user_id))
+    txn.later(
         "INSERT INTO device_list_changes (user_id, position, stream_id) VALUES (:user, :position, 0)"
         " ON CONFLICT (user_id) DO UPDATE SET position = excluded.position",
         user=user_id, position=position,
     )  # fmt: skip
 
 
-def device_changed(txn: Transaction, user_id: str, device_id: str) -> int:
-    """A device of this local user has changed: clients will be told, and other servers are to hear of change number N."""
-    position = txn.position(*_wake(txn, user_id))
-    stream_id: int = txn.value(
+def devices_changed(txn: Transaction, user_id: str, device_ids: Iterable[str]) -> list[str]:
+    """Devices of this local user have changed: clients will be told, and other servers are to hear, of each as the next number.
+
+    Answers the rooms that the user is in.
+    """
+    rooms = _wake(txn, user_id)
+    txn.many(
         "INSERT INTO device_list_changes (user_id, position, stream_id, device_id) VALUES (:user, :position, 1, :device)"
         " ON CONFLICT (user_id) DO UPDATE SET position = excluded.position, stream_id = device_list_changes.stream_id + 1,"
-        " device_id = excluded.device_id RETURNING stream_id",
-        user=user_id, position=position, device=device_id,
-    )  # fmt: skip
-    return stream_id
+        " device_id = excluded.device_id",
+        [{"user": user_id, "position": txn.position(user_id, *rooms), "device": device} for device in device_ids],
+    )
+    return rooms
 
 
 def latest(txn: Transaction, user_id: str) -> Latest:
@@ -54,12 +57,10 @@ def latest(txn: Transaction, user_id: str) -> Latest:
 
 
 def _wake(txn: Transaction, user_id: str) -> list[str]:
-    """Wake all whom it concerns; answers who they are."""
-    # The rooms stand for all who share them: to look for these would mean to read all members of large rooms.
-    rooms = txn.all("SELECT room_id FROM members WHERE user_id = :user AND membership = 'join'", user=user_id)
-    concerned = [user_id, *(room for (room,) in rooms)]
-    txn.wake("device_lists", *concerned)
-    return concerned
+    """Wake all whom it concerns; answers the user's rooms, which stand for all who share them: these may be very many."""
+    rooms = members.joined_rooms(txn, user_id)
+    txn.wake("device_lists", user_id, *rooms)
+    return list(rooms)
 
 
 # What a viewer must be told

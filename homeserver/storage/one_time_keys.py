@@ -126,6 +126,17 @@ def counts(txn: Transaction, user_id: str, device_id: str) -> dict[str, int]:
     return {"signed_curve25519": 0, **dict(rows)}
 
 
+def told(txn: Transaction, user_id: str, device_id: str) -> tuple[dict[str, int], list[str]]:
+    """`counts` and `unused_fallback_types` in one statement."""
+    rows = txn.all(
+        "SELECT algorithm, COUNT(*), 0 FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 0 GROUP BY algorithm"
+        " UNION ALL SELECT algorithm, 0, 1 FROM fallback_keys WHERE user_id = :user AND device_id = :device AND used = 0",
+        user=user_id, device=device_id,
+    )  # fmt: skip
+    kept = {algorithm: count for algorithm, count, fallback in rows if not fallback}
+    return {"signed_curve25519": 0, **kept}, sorted(algorithm for algorithm, _, fallback in rows if fallback)
+
+
 def claim(txn: Transaction, algorithm: str, devices: Iterable[Device]) -> dict[Device, Key]:
     """Take one key of each device, oldest upload first.  What is taken is never handed out again."""
     waiting, taken = set(devices), dict[Device, Key]()

@@ -35,7 +35,7 @@ def several(txn: Transaction, user_ids: Sequence[str], names: Sequence[str]) -> 
 
 def put(txn: Transaction, user_id: str, name: str, value: bytes) -> None:
     """Set a field."""
-    txn.run(
+    txn.later(
         "INSERT INTO profiles (user_id, field, value) VALUES (:user, :field, :value)"
         " ON CONFLICT (user_id, field) DO UPDATE SET value = excluded.value",
         user=user_id,

@@ -58,6 +58,14 @@ class Room:
     position: int = 0
 
 
+KNOWN = (
+    "EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user)"
+    " OR EXISTS (SELECT 1 FROM published_rooms WHERE published_rooms.room_id = rooms.room_id)"
+    " OR EXISTS (SELECT 1 FROM room_openness WHERE room_openness.room_id = rooms.room_id AND (open_to = '' OR EXISTS (SELECT 1 FROM members"
+    " WHERE members.room_id = open_to AND members.user_id = :user AND members.membership = 'join')))"
+)
+
+
 def get(txn: Transaction, room_id: str) -> Room | None:
     """The room, or None where this server does not know it."""
     row = txn.one(
@@ -66,6 +74,28 @@ def get(txn: Transaction, room_id: str) -> Room | None:
         room=room_id,
     )
     return _room(room_id, row)
+
+
+def if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
+    """The room, if the user may know of it, as `openness.known_to_user` says it: in one statement."""
+    row = txn.one(
+        "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
+        f" AND ({KNOWN})",
+        room=room_id, user=user_id,
+    )  # fmt: skip
+    return _room(room_id, row)
+
+
+def lock_if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
+    """The same, locked until the transaction ends."""
+    row = txn.lock(
+        "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
+        f" AND ({KNOWN}) FOR UPDATE",
+        room=room_id, user=user_id,
+    )  # fmt: skip
+    return _locked(txn, room_id, row)
 
 
 def several(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Room]:

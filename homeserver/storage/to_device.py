@@ -24,7 +24,7 @@ MOST_OF_ONE_SENDER = 5000  # messages of one sender that wait for one device
 def seen(txn: Transaction, origin: str, sender: str, txn_id: str, now: int) -> bool:
     """Whether that transaction was carried out before; from now on it was.  `origin` is '' for local devices."""
     if now % FORGET_ONE_IN == 0:
-        txn.run("DELETE FROM to_device_seen WHERE ts < :old", old=now - KEPT_MS)
+        txn.later("DELETE FROM to_device_seen WHERE ts < :old", old=now - KEPT_MS)
     return txn.run(
         "INSERT INTO to_device_seen (origin, sender, txn_id, ts) VALUES (:origin, :sender, :txn, :now)"
         " ON CONFLICT (origin, sender, txn_id) DO NOTHING",

@@ -17,11 +17,12 @@ Row = tuple[int, str, str]
 def learn(txn: Transaction, user_id: str, names: Iterable[str]) -> None:
     """A user goes by these names, beside those that are known."""
     words = _words([user_id[1:].partition(":")[0], *names])
-    known = {word for (word,) in txn.all("SELECT word FROM directory_words WHERE user_id = :user", user=user_id)}
-    if len(known | words) > MOST_WORDS:
-        forget(txn, user_id)
-        known = set()
-    _add(txn, [(word, user_id) for word in words - known])
+    txn.later(
+        "DELETE FROM directory_words WHERE user_id = :user"
+        " AND (SELECT COUNT(*) FROM directory_words known WHERE known.user_id = :user) > :most",
+        user=user_id, most=MOST_WORDS - len(words),
+    )  # fmt: skip
+    _add(txn, [(word, user_id) for word in words])
 
 
 def learn_members(txn: Transaction, members: Sequence[tuple[str, str | None]]) -> None:

@@ -71,6 +71,7 @@ class Sources:
         rooms = {room.room_id for room in found.joined} | ephemeral.keys()
         fresh = [room.room_id for room in found.joined if room.whole]
         presence = self.presence.since(txn, user, since.presence if since else 0, fresh)
+        key_counts, fallback_types = one_time_keys.told(txn, user, device) if device else ({}, [])
         beside = Beside(
             ephemeral=ephemeral,
             presence=[event for event in presence if passes(selection.filter.presence, event["type"], event["sender"])],
@@ -78,8 +79,8 @@ class Sources:
             to_device=[*messages, *spoken.mail],
             device_changed=lists.changed,
             device_left=lists.left,
-            key_counts=one_time_keys.counts(txn, user, device) if device else {},
-            fallback_types=one_time_keys.unused_fallback_types(txn, user, device) if device else [],
+            key_counts=key_counts,
+            fallback_types=fallback_types,
         )
         return beside, inbox
 

@@ -160,7 +160,8 @@ class Registering:
         if wanted.password is not None:
             passwords.checked(wanted.password, self.registration.settings.passwords.min_length)
         guest = await self._guest_token(request, wanted)
-        if wanted.username is not None:
+        if wanted.username is not None and wanted.auth is None:
+            # Later the act that makes the account sees whether somebody has it.
             await self.registration.name(wanted.username, upgrades=guest is not None)
         passed = await self.gate.open(Act(request.method, request.path, None, body), offer)
         if wanted.password is None:
