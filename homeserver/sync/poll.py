@@ -54,7 +54,7 @@ class Poll:
         if keys is None:
             # Who has no token never waits: which rooms it is about, the look says.
             keys = concerns(viewer, await self.database.read(members.joined_rooms, viewer.user_id) if since is not None else ())
-        deadline = self.clock.now() + 1000 * min(timeout, MAX_WAIT)
+        deadline = viewer.now + 1000 * min(timeout, MAX_WAIT)
         with self.database.wakeups.lasting((viewer.user_id, viewer.device_id), keys) as watch:
             # Nothing was fired since the last look, whose token this is: there is nothing to look for.
             look = since is None or selection.full_state or timeout <= 0 or watch.fired or watch.seen != since
