@@ -22,8 +22,8 @@ class Bus(Protocol):
     def hearing(self) -> int | None:
         """Not None while every other process can tell this one; another number after each time when one could not."""
 
-    def publish(self, kind: str, payload: bytes) -> None:
-        """Tell all others soon.  Raises `ValueError` where it is too large."""
+    def publish(self, kind: str, payload: bytes) -> bool:
+        """Tell all others soon; whether there are others, and a way to each.  Raises `ValueError` where it is too large."""
 
     async def confirmed(self, kind: str, payload: bytes, seconds: float) -> bool:
         """Tell all others, and return when each has taken it; False if that does not happen in time."""
@@ -43,8 +43,9 @@ class Alone:
 
     hearing: int | None = 0
 
-    def publish(self, kind: str, payload: bytes) -> None:
+    def publish(self, kind: str, payload: bytes) -> bool:
         """Nobody is there."""
+        return False
 
     async def confirmed(self, kind: str, payload: bytes, seconds: float) -> bool:
         """Nobody is there to wait for."""

@@ -74,12 +74,11 @@ class Sockets:
 
     # --- what others call -------------------------------------------------------------------------------------------------------
 
-    def publish(self, kind: str, payload: bytes) -> None:
-        """Tell all others soon."""
+    def publish(self, kind: str, payload: bytes) -> bool:
+        """Tell all others soon; whether there are others, and a way to each."""
         message = _message(kind, 0, payload)
-        for link in self._known.values():
-            if link is not None:
-                link.tell(message)
+        told = [link is not None and link.tell(message) for link in self._known.values()]
+        return bool(told) and all(told)
 
     async def confirmed(self, kind: str, payload: bytes, seconds: float) -> bool:
         """Tell all others, and return when each has taken it; those with which the connection is being made are waited for."""

@@ -31,6 +31,9 @@ class Hints(Protocol):
     def tell(self, token: Token, keys: list[str]) -> None:
         """This process has committed something."""
 
+    def know(self, token: Token) -> None:
+        """Another process said itself that it has committed this: no hint will tell."""
+
     def stop(self) -> None:
         """End."""
 
@@ -80,7 +83,7 @@ class Database:
         self._succession = Succession(wakeups.clock, horizon)
         self.learn(writer.token())
         self._reads = 0
-        self._tell: Callable[[Batch], None] | None = None
+        self._tell: Callable[[Batch], bool] | None = None
         self._closed = False
         self._writing: Runs
         self._reading: Runs
@@ -181,14 +184,13 @@ class Database:
 
     def delivered(self, batch: Batch) -> None:
         """A group is committed: make it known when what it came after is, then answer."""
-        if self._tell is not None and batch.answers and self._horizon.company:
-            self._tell(batch)
+        told = self._tell is not None and bool(batch.answers) and self._horizon.company and self._tell(batch)
         if batch.seen or self._succession.waits:
-            self._succession.admit(batch.token, self.writer, partial(self._make_known, batch))
+            self._succession.admit(batch.token, self.writer, partial(self._make_known, batch, told))
         else:
-            self._make_known(batch)
+            self._make_known(batch, told)
 
-    def _make_known(self, batch: Batch) -> None:
+    def _make_known(self, batch: Batch, told: bool) -> None:
         self.learn(batch.token)
         waits = [wait for call, args in batch.calls if (wait := _called(call, args)) is not None]
         if waits:
@@ -197,7 +199,7 @@ class Database:
             self._answer_all(batch)
         if batch.keys:
             self.wakeups.fire(batch.keys)
-        if self._hints is not None and batch.answers:
+        if self._hints is not None and batch.answers and not told:
             self._hints.tell(batch.token, batch.keys)
 
     def _answer_all(self, batch: Batch) -> None:
@@ -221,9 +223,11 @@ class Database:
             self.wakeups.fire([key for key in keys if key[0] not in "!@"])
 
     def heard_first(self, token: Token, writer: int, keys: list[str]) -> None:
-        """The same, told by that process itself: its hint will come as well, and wakes nobody again."""
+        """The same, told by that process itself; if its hint comes as well, that wakes nobody again."""
         told = self._succession.told
         told[writer] = max(token.count(writer), told.get(writer, 0))
+        if self._hints is not None:
+            self._hints.know(token)
         self._succession.admit(token, writer, partial(self._make_heard, token, keys))
 
     def _make_heard(self, token: Token, keys: list[str]) -> None:
@@ -238,8 +242,8 @@ class Database:
         """The number of this process among the writers."""
         return self._writer.writer
 
-    def tell_others(self, tell: Callable[[Batch], None]) -> None:
-        """Have each group told that this process commits while there are others."""
+    def tell_others(self, tell: Callable[[Batch], bool]) -> None:
+        """Have each group told that this process commits while there are others; where all hear of it so, there is no hint."""
         self._tell = tell
 
     def answered(self, answer: Answer) -> None:

@@ -70,6 +70,11 @@ class Hints:
         if not waiting:
             os.write(self._wake, b".")
 
+    def know(self, token: Token) -> None:
+        """Another process said itself that it has committed this: no hint will tell."""
+        with self._lock:
+            self._known = self._known.merge(token)
+
     def stop(self) -> None:
         """End; what has not been told is found by those who look."""
         self._stopped.set()
@@ -122,7 +127,7 @@ class Hints:
                 text, keys = orjson.loads(notice.payload)
                 token = Token.parse(text)
                 self._horizon.company = True
-                self._known = self._known.merge(token)
+                self.know(token)
                 self._heard(token, keys)
         connection.notifies.clear()
 
@@ -133,5 +138,5 @@ class Hints:
         self._horizon.company = any(alive for _, _, alive in rows)
         lost = not self._known.reaches(self._seen)
         self._seen = Token.of({writer: count for writer, count, _ in rows})
-        self._known = self._known.merge(self._seen)
+        self.know(self._seen)
         self._heard(self._known, [EVERYTHING] if lost else [])

@@ -75,7 +75,8 @@ class Elsewhere:
         self.bus.subscribe(KIND, self._hear)
         self.database.tell_others(self._tell)
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: Batch) -> bool:
+        """Whether all others will hear of it."""
         writer = self.database.writer
         high = batch.token.count(writer)
         low = self._told[1] if self._told[0] == writer else high
@@ -86,8 +87,7 @@ class Elsewhere:
         keys = [str(key) for key in batch.keys]
         group = _Group(self.name, self._number, writer, low, str(batch.token), keys, entries)
         payload = msgspec.msgpack.encode(group)
-        if len(payload) <= LARGEST_PAYLOAD:
-            self.bus.publish(KIND, payload)
+        return len(payload) <= LARGEST_PAYLOAD and self.bus.publish(KIND, payload)
 
     def _whom(self, place: int) -> list[str] | None:
         whom = concern_of(self.database.memory, place)
