@@ -137,6 +137,7 @@ DEFAULT_RATES = {
     "media": Rate(50, 300),
     "preview": Rate(2, 20),
     "key_query": Rate(10, 100),
+    "key_request": Rate(0.05, 100),
     "lookup": Rate(5, 50),
     "link_page": Rate(0.05, 5),
     "federation": Rate(50, 500),

@@ -16,7 +16,7 @@ from homeserver.units import Rate
 from homeserver.web.limits import Limits
 
 # What a server may say.  A request leaves a tombstone for a month, `here` is answered with all that is asked: neither is for floods.
-RATES = {REQUEST: Rate(0.2, 2000), HERE: Rate(1 / 60, 10), APPROVAL: Rate(1, 1000), APPROVED: Rate(1, 1000), DONE: Rate(0.2, 2000)}
+RATES = {REQUEST: Rate(0.2, 2000), HERE: Rate(1 / 60, 10), APPROVAL: Rate(1, 1000), APPROVED: Rate(10, 10_000), DONE: Rate(10, 10_000)}
 
 Admits = Callable[[Transaction, str, str], bool]
 """(txn, room id, server): whether the room's server ACL lets the server in."""

@@ -37,7 +37,7 @@ class RoomKeyPages:
 
     requests: Requests
 
-    @post(OF_ROOM, limit="message")
+    @post(OF_ROOM, limit="key_request")
     async def ask(self, caller: Caller, room_id: RoomID, body: Asked) -> dict[str, Any]:
         """Ask for the key of a room that one is in; asking again changes nothing."""
         if caller.device_id is None:
