@@ -23,6 +23,7 @@ from homeserver.sync.selection import Selection, wants_room
 from homeserver.sync.telling import Changes, Offered, Question, RoomChanges, Summary
 
 HEROES = 5
+Entry = tuple[str, str, bytes]  # room id (or ''), type, content
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,19 @@ class _Move:
         return self.began != "join" or self.interrupted
 
 
-def read(txn: Transaction, question: Question, upto: Token) -> Changes:
-    """What happened after `question.since` up to `upto`; everything, where there is no token."""
+def read(txn: Transaction, question: Question, upto: Token, entries: Iterable[Entry] | None = None) -> Changes:
+    """What happened after `question.since` up to `upto`; everything, where there is no token.
+
+    `entries` are all that the user has of account data, where that was read before.
+    """
     user, since = question.viewer.user_id, question.since
-    data = _account_data(txn, user, since, upto)
+    data = _account_data(txn, user, since, upto, entries)
     moves = _moves(txn, user, since, upto) if since is not None else {}
     joined = members.joined_rooms(txn, user)
     touched = set(joined) if since is None else _touched(txn, joined, since, upto) | data.keys()
     fresh = {room for room in joined if since is None or ((move := moves.get(room)) is not None and move.fresh)}
-    told = whole.tell(txn, question, upto, [room for room in joined if room in fresh and _wanted(question, room)])
+    wanted = [room for room in joined if room in fresh and _wanted(question, room)]
+    told = whole.tell(txn, question, upto, wanted, data if since is None else None)
     changed = []
     for room_id in joined:
         if room_id in told:
@@ -72,9 +77,11 @@ def _wanted(question: Question, room_id: str) -> bool:
     return wants_room(question.selection.rooms, room_id)
 
 
-def _account_data(txn: Transaction, user: str, since: Token | None, upto: Token) -> dict[str, list[tuple[str, bytes]]]:
+def _account_data(
+    txn: Transaction, user: str, since: Token | None, upto: Token, entries: Iterable[Entry] | None
+) -> dict[str, list[tuple[str, bytes]]]:
     if since is None:
-        rows = account_data.all_of(txn, user)
+        rows = account_data.all_of(txn, user) if entries is None else list(entries)
         push_rules: dict[str, Any] | None = editing.shown(txn, user)
     else:
         rows = [row for low, high in since.ranges(upto) for row in account_data.changes(txn, user, low, high)]

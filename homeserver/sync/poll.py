@@ -3,7 +3,7 @@
 spec: client-server-api#syncing
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 
 import orjson
@@ -19,6 +19,7 @@ from homeserver.sync.beside import Live, Sources
 from homeserver.sync.caught_up import CaughtUp, concerns
 from homeserver.sync.heard import Heard, Read
 from homeserver.sync.selection import Selection
+from homeserver.sync.standing import IGNORED
 from homeserver.sync.telling import Changes, Question
 from homeserver.sync.token import SyncToken
 
@@ -101,9 +102,12 @@ class Poll:
     def _everything(
         self, txn: Transaction, question: Question, since: SyncToken | None, live: Live
     ) -> tuple[Changes, Beside, int, frozenset[str]]:
-        selection = replace(question.selection, ignored=ignored(txn, question.viewer.user_id))
+        user = question.viewer.user_id
+        # Of somebody who has nothing yet all is read at once, and among it whom they ignore.
+        entries = account_data.all_of(txn, user) if question.since is None else None
+        selection = replace(question.selection, ignored=ignored(txn, user) if entries is None else _ignored_among(entries))
         question = replace(question, selection=selection)
-        found = changes.read(txn, question, committed(txn))
+        found = changes.read(txn, question, committed(txn), entries)
         said = self.sources.said(since, live, concerns(question.viewer, found.in_rooms))
         heard = spoken.sort(said, question.viewer, selection, selection.ignored)
         found = spoken.merged(found, heard, str(SyncToken(found.upto)), selection)
@@ -113,8 +117,15 @@ class Poll:
 
 def ignored(txn: Transaction, user_id: str) -> frozenset[str]:
     """The users whom a user does not want to hear.  spec: client-server-api#ignoring-users"""
-    raw = account_data.get(txn, user_id, "", "m.ignored_user_list")
+    raw = account_data.get(txn, user_id, "", IGNORED)
     return _names(raw) if raw is not None else frozenset()
+
+
+def _ignored_among(entries: Iterable[changes.Entry]) -> frozenset[str]:
+    for room_id, kind, content in entries:
+        if not room_id and kind == IGNORED:
+            return _names(content)
+    return frozenset()
 
 
 def _names(raw: bytes) -> frozenset[str]:

@@ -26,6 +26,7 @@ from homeserver.sync.telling import Question, RoomChanges, Summary
 AT_ONCE = 100  # rooms
 LARGE = 2000  # memberships that are held at hand
 HEROES = 5
+Data = Mapping[str, list[tuple[str, bytes]]]
 NAMES = ("m.room.name", "m.room.canonical_alias")
 
 
@@ -45,16 +46,23 @@ class _Page:
         return frozenset(line.sender for line in self.events)
 
 
-def tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[str]) -> dict[str, RoomChanges]:
-    """What is told of those of the rooms, all of which the user is joined to, where it is simple."""
+def tell(
+    txn: Transaction, question: Question, upto: Token, room_ids: Sequence[str], data: Data | None = None
+) -> dict[str, RoomChanges]:
+    """What is told of those of the rooms, all of which the user is joined to, where it is simple.
+
+    `data` is the user's account data by room, where that was read before.
+    """
     told: dict[str, RoomChanges] = {}
     if not question.selection.selective:
         for at in range(0, len(room_ids), AT_ONCE):
-            told |= _tell(txn, question, upto, room_ids[at : at + AT_ONCE])
+            told |= _tell(txn, question, upto, room_ids[at : at + AT_ONCE], data)
     return told
 
 
-def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[str]) -> dict[str, RoomChanges]:
+def _tell(
+    txn: Transaction, question: Question, upto: Token, room_ids: Sequence[str], data: Data | None
+) -> dict[str, RoomChanges]:
     viewer, selection = question.viewer, question.selection
     found = rooms.several(txn, room_ids)
     rooms.remember_versions(txn, found.values())
@@ -64,7 +72,7 @@ def _tell(txn: Transaction, question: Question, upto: Token, room_ids: Sequence[
     before = {} if large else _state(txn, question, pages)
     shown = _shown(txn, question, pages)
     summaries = _summaries(txn, viewer.user_id, pages)
-    data = windows.account_data(txn, viewer.user_id, pages)
+    data = windows.account_data(txn, viewer.user_id, pages) if data is None else data
     return {
         room_id: RoomChanges(
             room_id,

@@ -40,6 +40,21 @@ async def test_a_window_takes_few_statements_however_many_rooms_it_has(network: 
 
 
 @story
+async def test_rooms_that_one_came_to_lately_are_looked_at_together(network: Network) -> None:
+    taken = []
+    for size in (2, 12):
+        home = network.server(f"s{size}")
+        _, bob, _ = await village(home, size)
+        lists = {"all": window(limit=20, state=STATE, not_room_types=["m.space"])}
+        await cost(home, bob, lists=lists)
+        found, statements, _ = await cost(home, bob, lists=lists)
+        # The timelines begin before he came: what he may see of that, and as what he was there, is found out for all rooms at once.
+        assert all(one["timeline"][-2]["state_key"] == bob.user_id for one in found["rooms"].values())
+        taken.append(statements)
+    assert taken[0] == taken[1] <= 34
+
+
+@story
 async def test_one_message_takes_few_statements_and_nothing_is_written(network: Network) -> None:
     home = network.server("a")
     alice, bob, rooms = await village(home, 20)

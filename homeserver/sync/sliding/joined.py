@@ -107,7 +107,7 @@ def _timelines(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], came
             found, more = [line for line in found if line.place >= latest], True
         since_join = came.get(room, END)
         early = [line for line in found if line.place < since_join] if found and found[0].place < since_join else []
-        visible = [*visibility.shown_to_user(txn, reader.viewer.user_id, early), *found[len(early) :]]
+        visible = [*visibility.shown_to_member(txn, reader.viewer.user_id, early), *found[len(early) :]]
         shown[room] = _cut(task, reader, visible, found, more, not early)
     return shown
 
@@ -260,26 +260,22 @@ def _hero(hero: Hero) -> dict[str, str]:
 def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, orjson.Fragment]:
     """The timelines in client format: together, but for those rooms in which more has to be looked up."""
     related = windows.related(txn, {room: [line.event_id for line in shown.events] for room, shown in timelines.items()}, bundling.KINDS)
-    together: list[Line] = []
     found: dict[str, orjson.Fragment] = {}
     viewer = reader.viewer
-    for room, shown in timelines.items():
-        if room in related:
-            relations = bundling.bundles(txn, viewer, shown.events, reader.ignored)
-            known = _joined(shown.events) if shown.known else None
-            shown_events = presenting.present(txn, viewer, shown.events, room_id=False, relations=relations, known=known)
-        elif not shown.known:
-            shown_events = presenting.present(txn, viewer, shown.events, room_id=False)
-        else:
-            together += shown.events
-            continue
-        found[room] = presenting.array(shown_events)
-    rest = presenting.present(txn, viewer, together, room_id=False, known=_joined(together))
-    at = 0
-    for room, shown in timelines.items():
-        if room not in found:
-            found[room] = presenting.array(rest[at : at + len(shown.events)])
-            at += len(shown.events)
+    for room in related:
+        shown = timelines[room]
+        relations = bundling.bundles(txn, viewer, shown.events, reader.ignored)
+        known = _joined(shown.events) if shown.known else None
+        found[room] = presenting.array(presenting.present(txn, viewer, shown.events, room_id=False, relations=relations, known=known))
+    for member in (True, False):
+        rooms = [room for room, shown in timelines.items() if room not in related and shown.known == member]
+        together = [line for room in rooms for line in timelines[room].events]
+        rest = presenting.present(txn, viewer, together, room_id=False, known=_joined(together) if member else None)
+        at = 0
+        for room in rooms:
+            end = at + len(timelines[room].events)
+            found[room] = presenting.array(rest[at:end])
+            at = end
     return found
 
 
