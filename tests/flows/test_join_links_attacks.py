@@ -26,7 +26,7 @@ from homeserver.membership.links.landing import Landing
 from homeserver.membership.links.upkeep import Upkeep
 from homeserver.settings import Keys, RateLimits, Registration
 from homeserver.web.types import Request, Response
-from tests.flows.asking import statements
+from tests.flows.asking import About, Asker, endpoints, statements
 from tests.flows.joining import before, membership
 from tests.flows.keys import ROOM_KEY, device
 from tests.flows.test_join_links import GEK, follow, is_in, link, private_room, shown
@@ -68,6 +68,17 @@ async def test_guessing_is_slowed_down_for_users_addresses_and_servers(network: 
     assert forms == [404] * 5 + [429] * 3
     others = [(await follow(carol, {"server": "a", "token": f"{number:032}"})).status for number in range(520)]
     assert set(others[:500]) == {404} and 429 in others[500:]
+
+
+@story
+async def test_the_walk_through_all_endpoints_gets_past_the_shape_of_those_of_links_and_room_keys(network: Network) -> None:
+    a = network.server("a")
+    asker, hidden = Asker(network, await a.user("eve"), a), About(await private_room(await device(a, "alice", "A")), "$e", "#a")
+    walked = [one for one in endpoints(a) if re.search("{room_id}/(links|link_requests|key_requests)", one.route.path)]
+    walked = [one for one in walked if not one.route.options.admin]
+    assert len(walked) >= 8 and not [one for one in walked if one.origin]
+    for one in walked:
+        assert (await asker.ask(one, hidden, [])).status == 404, f"{one.route.method} {one.route.path}: not refused for the room's sake"
 
 
 # --- uses -------------------------------------------------------------------------------------------------------------
@@ -433,7 +444,9 @@ async def test_what_the_page_cannot_do_it_says_and_uses_nothing_up(network: Netw
     alice, bob = await device(a, "alice", "A"), await device(a, "bob", "B")
     room = await private_room(alice)
     made = await link(alice, room, uses=3)
-    for name, expected in (("bob", 400), ("", 400), ("@nobody:a", 403), ("@carol:c", 403), ("@x:b", 403), ("@<i>:b", 403)):
+    good(await alice.client.post(f"/rooms/{room}/ban", {"user_id": "@mallory:b"}))
+    refused = ("@mallory:b", "@nobody:a", "@carol:c", "@x:b", "@<i>:b")
+    for name, expected in (("bob", 400), ("", 400), *((one, 403) for one in refused)):
         status, page = await asks_on_page(a, made["token"], name)
         assert status == expected and "<i>" not in page, name
     assert good(await alice.client.get(f"{CLIENT}/rooms/{room}/links"))["links"][0]["uses_left"] == 3

@@ -190,6 +190,8 @@ KNOWN: dict[str, JSONObject] = {
     "receipt/{type}/{event_id}": {"thread_id": "main"},
     "redact/{event_id}": {"reason": "x"},
     "redact/{event_id}/{txn_id}": {"reason": "x"},
+    "{room_id}/links": {"approval": False, "key_custody": True, "key": "x", "expires_ms": 60000, "uses": 1},
+    "/follow_link": {"server": "a", "token": "x", "user_id": "@bob:b", "device_id": "D", "public_key": ""},
     "send/{event_type}/{txn_id}": {
         "msgtype": "m.text", "body": "x", "m.mentions": {"user_ids": ["@bob:b"], "room": True},
         "m.relates_to": {"rel_type": "m.annotation", "event_id": "$x", "key": "x", "m.in_reply_to": {"event_id": "$x"}},

@@ -99,13 +99,12 @@ class LinkPages:
         try:
             user = UserID.parse(named)
             status = await self.redeeming.request_invite(token, user)
-        except NoSuchLink:
-            return _nowhere()
         except Malformed:
             return await self._shown(token, Said(400, f"{named[:100]} is no Matrix ID. It looks like @name:server.", named))
         except LimitExceeded:
             return await self._shown(token, Said(429, "Many people have asked through this link just now. Please try again later.", named))
         except (Refused, Denied):
+            # A link that is no good shows its own page; of a user who is banned nobody else is told.
             return await self._shown(token, Said(403, f"{user} could not be invited. Is this your Matrix ID?", named))
         return await self._shown(token, Said(200, ASKED.get(status, INVITED).format(user=user)))
 
