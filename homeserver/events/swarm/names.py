@@ -29,6 +29,8 @@ BY_HASH: Final = frozenset({PROFILE, "m.room.name", "m.room.topic", "m.room.avat
 
 KEPT: Final = {
     VOTE: frozenset({"action", "kind", "target", "target_device"}),
+    # Its key is made of it.
+    CALL: frozenset({"confId"}),
     DEVICE_BAN: frozenset({"target", "target_device", "banned", VOTES, BANNED_ADMINS}),
     "m.room.member": frozenset({"membership", VOTES, BANNED_ADMINS}),
 }

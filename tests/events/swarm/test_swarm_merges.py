@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from homeserver.events import rules
+from homeserver.events import auth_graph, resolution, rules
 from homeserver.events.errors import Denied
 from homeserver.events.swarm import devices, names
 from homeserver.events.swarm.admins import admins
 from homeserver.events.swarm.votes import Motion, check_motion, motion_of
-from tests.events.swarm.replicas import ALICE, BOB, CARLA, DENYS, EVE, PHONE, Replica, create
+from tests.events.swarm.replicas import ALICE, BOB, CARLA, DENYS, EVE, PHONE, SWARM, Replica, create
 
 PEOPLE = (ALICE, BOB, CARLA, DENYS, EVE)
 SEEDS = range(300)
@@ -229,6 +229,23 @@ def test_merging_step_by_step_and_at_once_are_the_same_to_who_hears_the_same(see
             continue
     storm.run(8)
     assert heard(storm, random.Random(1)).ids() == heard(storm, random.Random(2)).ids()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_halves_differ_in_is_enough_to_resolve_them(seed):
+    whole = heard(Storm(seed).run(), random.Random(0))
+    states = [whole.after[end] for end in whole.ends]
+    agreed, conflicts = resolution.separate(states)
+
+    def supported(asked):
+        common = {event_id: whole.events[event_id].auth_events for event_id in agreed.values()}
+        return auth_graph.supported(asked, common, lambda ids: {each: whole.events[each].auth_events for each in ids})
+
+    def lookup(keys):
+        return {key: agreed[key] for key in keys if key in agreed}
+
+    found = resolution.resolve_fork(SWARM, conflicts, lookup, supported, whole.load, lambda event_id: event_id in whole.rejected)
+    assert {**agreed, **found} == whole.ids()
 
 
 @pytest.mark.parametrize("seed", range(40))
