@@ -123,7 +123,8 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     """A server that does not listen yet.  Opens and migrates the database, which blocks."""
     # From below to above; a layer gets those it stands on.
     on = ground.lay(settings, reactor, given)
-    others, between = federation.compose(on), processes.compose(on, given)
+    between = processes.compose(on, given)
+    others = federation.compose(on, between.bus)
     announcer = Announcer(settings.federation.share_device_names)
     attentive, telling = attention.compose(on, others, between.bus), notifying.compose(on)
     bridged = appservices.register(on)

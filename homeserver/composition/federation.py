@@ -7,6 +7,7 @@ from homeserver.api.server.backfill import History
 from homeserver.api.server.events import Events
 from homeserver.api.server.keys import Keys, OwnDocument
 from homeserver.api.server.version import Version
+from homeserver.bus.publishing import Bus
 from homeserver.composition.ground import Ground, Service
 from homeserver.events.identifiers import ServerName
 from homeserver.federation.authentication import Admission, Authentication
@@ -34,7 +35,7 @@ class Federation:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground) -> Federation:
+def compose(ground: Ground, bus: Bus) -> Federation:
     """Make it."""
     settings, identity, clock = ground.settings.federation, ground.identity, ground.clock
     admission = Admission.of(settings.allowed_servers if settings.enabled else (), settings.denied_servers)
@@ -51,4 +52,4 @@ def compose(ground: Ground) -> Federation:
     )
     outbox = Outbox(ground.database, peers, backoff, clock, SystemRandom())
     authentication = Authentication(identity, keyring, backoff, admission)
-    return Federation(peers, keyring, backoff, authentication, outbox, outbox, Entering(clock), endpoints, (outbox,))
+    return Federation(peers, keyring, backoff, authentication, outbox, outbox, Entering(clock, bus), endpoints, (outbox,))
