@@ -33,16 +33,22 @@ MODES: Mapping[int, Mode] = {
 
 
 def mode(state: State) -> Mode:
-    """The mode of a room, whose create event was checked."""
-    return MODES[state[CREATE].content["mode"]]
+    """The mode of a room; raises `Denied` where its create event fixes none."""
+    return MODES[_number(state[CREATE])]
+
+
+def _number(create: Event) -> int:
+    # Asked again of each event: a server may be given a room whose create event is not valid.
+    number = create.content.get("mode")
+    if type(number) is not int or number not in MODES:
+        raise Impossible("The mode of a swarm is 0, 1, 2 or 3")
+    return number
 
 
 def check_mode(create: Event) -> None:
     """Return if the create event fixes a mode, and the second of two people where there are two; else raise `Denied`."""
     content = create.content
-    number = content.get("mode")
-    if type(number) is not int or number not in MODES:
-        raise Impossible("The mode of a swarm is 0, 1, 2 or 3")
+    number = _number(create)
     if number != ONE_TO_ONE:
         if "invited" in content:
             raise Impossible("Only a swarm of mode 0 names who is invited")
@@ -64,7 +70,7 @@ def _check_invited(user: object, creator: str) -> None:
 def check_guest(state: State, user: str) -> None:
     """Return if the room's mode leaves a place for this user, else raise `Denied`."""
     create = state[CREATE]
-    if create.content["mode"] == ONE_TO_ONE and user not in (create.sender, create.content.get("invited")):
+    if _number(create) == ONE_TO_ONE and user not in (create.sender, create.content.get("invited")):
         raise Denied("This conversation is between two people")
 
 

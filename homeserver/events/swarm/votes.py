@@ -15,7 +15,7 @@ from homeserver.events.errors import Denied, Impossible
 from homeserver.events.event import Event, Key
 from homeserver.events.standing import State, membership
 from homeserver.events.swarm.admins import admins, check_admin
-from homeserver.events.swarm.names import BANNED_ADMINS, VOTE, VOTES
+from homeserver.events.swarm.names import BANNED_ADMINS, MAX_VOTES, VOTE, VOTES
 
 OPPOSITE = {"ban": "unban", "unban": "ban"}
 
@@ -88,9 +88,11 @@ def voters(content: Mapping[str, Any]) -> set[str]:
 
 
 def listed(content: Mapping[str, Any], name: str) -> list[str]:
-    """The users in a list; none where it is no list of strings."""
+    """The users in a list; none where it is no list of strings, or of more than can be."""
     users = content.get(name)
-    return users if isinstance(users, list) and all(isinstance(user, str) for user in users) else []
+    if not isinstance(users, list) or len(users) > MAX_VOTES:
+        return []
+    return users if all(isinstance(user, str) for user in users) else []
 
 
 def keys_of_vote(sender: str, content: Mapping[str, Any]) -> Iterator[Key]:
