@@ -96,6 +96,10 @@ def test_init_and_check(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 6
     before = (data / "signing.key").read_text()
     assert "example.org" in good("check-config", file)
+    (data / "custody.key").write_bytes(b"too short")
+    wrong = homeserver("check-config", file)
+    assert wrong.returncode == 1 and wrong.stderr.strip().endswith("custody.key: expected 32 bytes")
+    (data / "custody.key").unlink()
     again = homeserver("init", data, "--server-name", "other.org")
     assert again.returncode == 1 and "exists already" in again.stderr and (data / "signing.key").read_text() == before
     file.write_text(file.read_text() + "worker: 2\n")

@@ -26,6 +26,7 @@ from homeserver.membership.links.landing import Landing
 from homeserver.membership.links.upkeep import Upkeep
 from homeserver.settings import Keys, RateLimits, Registration
 from homeserver.web.types import Request, Response
+from tests.appservices.rig import bridged
 from tests.flows.asking import About, Asker, endpoints, statements
 from tests.flows.joining import before, membership
 from tests.flows.keys import ROOM_KEY, device
@@ -295,6 +296,18 @@ async def test_who_may_not_join_rooms_may_not_follow_links(network: Network) -> 
     good(await admin.put(f"/_synapse/admin/v2/users/{bob.client.user_id}", {"locked": True}))
     assert (await follow(bob, made)).json["errcode"] == "M_USER_LOCKED"
     assert good(await alice.client.get(f"{CLIENT}/rooms/{room}/links"))["links"][0]["uses_left"] == 1
+
+
+@story
+async def test_a_bridge_follows_no_links_for_its_users_they_have_no_device_for_a_key(network: Network) -> None:
+    bridge = bridged(network)
+    alice, ghost = await device(bridge.home, "alice", "A"), await bridge.ghost("irc_bob")
+    room = await private_room(alice)
+    made = await link(alice, room, uses=1)
+    answer = await ghost.post(f"{CLIENT}/follow_link", {"server": "a", "token": made["token"]})
+    assert answer.status == 400 and "Only a device" in answer.json["error"]
+    status, _ = await asks_on_page(bridge.home, made["token"], ghost.user_id)
+    assert status == 200 and await membership(alice.client, room, ghost) == "invite", "but it can be invited as everybody can"  # type: ignore[arg-type]
 
 
 @story

@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as StillClock
 from twisted.internet.testing import StringTransport
+from twisted.logger import formatEvent, globalLogPublisher
 
 from homeserver.clock import Clock
 from homeserver.errors import Forbidden
@@ -64,6 +65,10 @@ class Pages:
             raise RuntimeError("in the middle")
 
         return Response(200, {}, pieces())
+
+    @get("/with/{token}")
+    async def with_token(self, token: str) -> dict[str, Any]:
+        return {}
 
     @get("/header")
     async def header(self) -> Response:
@@ -394,3 +399,19 @@ def test_the_end_does_not_wait_for_ever() -> None:
     Deferred.fromCoroutine(world.site.drain(1))
     world.reactor.pump([0.5] * 4)
     assert world.pages.cancelled == ["CancelledError"]
+
+
+PATHS = ["/with/SECRET", "/with/SECRET/", "/with/SECRET/x", "//with/SECRET", "/%77ith/SECRET", "/with/SECRET?x=SECRET"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_access_log_holds_no_tokens(path: str) -> None:
+    secret, told = "s3cret" * 6, []
+    world = World(access_log=True)
+    globalLogPublisher.addObserver(observer := lambda event: told.append(formatEvent(event)))
+    try:
+        world.ask(request("GET", path.replace("SECRET", secret)))
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    (line,) = [one for one in told if "GET" in one]
+    assert secret not in line and "/..." in line
