@@ -33,10 +33,10 @@ class Window:
 def window(txn: Transaction, room_id: str, user: UserID) -> Window:
     """The state that `user` may read; raises `Forbidden`, with the same words for a room that is hidden and one that never was."""
     member = members.get(txn, room_id, user)
+    if member is not None and member.membership == "join":
+        return Window(room_id, None, member)
     room = rooms.get(txn, room_id)
     if room is not None and member is not None:
-        if member.membership == "join":
-            return Window(room_id, None, member)
         last = visibility.last_left(txn, room_id, user)
         if last is not None and last.order is not None and not member.forgotten:
             return Window(room_id, last.state_after, member)

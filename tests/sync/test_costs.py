@@ -207,3 +207,19 @@ async def test_what_devices_have_got_is_deleted_in_one_act(network: Network) -> 
     await network.passes(5)
     assert database.counts.acts == before.acts + 1
     assert await database.read(lambda txn: txn.value("SELECT COUNT(*) FROM to_device_messages")) == 0
+
+
+@story
+async def test_a_page_of_history_and_a_sync_of_nothing_are_few_statements(network: Network) -> None:
+    alice, readers, room = await following(network, 1)
+    for number in range(10):
+        good(await alice.put(f"/rooms/{room}/send/m.room.message/{number}", HELLO))
+    idle = await alice.home.user("idle")
+    good(await idle.get("/sync"))
+    meter = Meter(alice)
+    assert len(good(await readers[0].get(f"/rooms/{room}/messages", dir="b", limit="10"))["chunk"]) == 10
+    assert meter.statements() <= 5
+    good(await idle.get("/sync"))
+    assert meter.statements() <= 7
+    assert good(await readers[0].get("/sync"))["rooms"]["join"].keys() == {room}
+    assert meter.statements() <= 25
