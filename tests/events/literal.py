@@ -25,7 +25,7 @@ class Literal:
         conflicted = {state[key] for state in self.states for key in state if key not in unconflicted}
         chains = [set(state.values()).union(*(self.chain(e) for e in state.values())) for state in self.states]
         full = conflicted | (set.union(*chains) - set.intersection(*chains))
-        newer = self.version.id == "12"
+        newer = self.version.resolution == "2.1"
         if newer:
             full |= self.subgraph(conflicted)
         power = {e for e in full if self.is_power_event(e)}
@@ -63,7 +63,7 @@ class Literal:
     def comparison(self, event_id):
         e = self.events[event_id]
         auth = {self.events[a].key: self.events[a] for a in e.auth_events}
-        create = self.create if self.version.id == "12" else auth.get(rules.CREATE)
+        create = self.create if self.version.room_id_is_create_hash else auth.get(rules.CREATE)
         return -Power(self.version, create, auth.get(POWER_LEVELS)).of(e.sender), e.origin_server_ts, event_id
 
     def levels_of(self, event_id):

@@ -12,6 +12,7 @@ from homeserver.events.errors import Denied
 from homeserver.events.swarm import devices, names
 from homeserver.events.swarm.admins import admins
 from homeserver.events.swarm.votes import Motion, check_motion, motion_of
+from tests.events.swarm.literal import LiteralSwarm
 from tests.events.swarm.replicas import ALICE, BOB, CARLA, DENYS, EVE, PHONE, SWARM, Replica, create
 
 PEOPLE = (ALICE, BOB, CARLA, DENYS, EVE)
@@ -246,6 +247,13 @@ def test_what_halves_differ_in_is_enough_to_resolve_them(seed):
 
     found = resolution.resolve_fork(SWARM, conflicts, lookup, supported, whole.load, lambda event_id: event_id in whole.rejected)
     assert {**agreed, **found} == whole.ids()
+
+
+@pytest.mark.parametrize("seed", range(2000, 2060))
+def test_resolution_does_what_the_page_says_word_by_word(seed):
+    whole = heard(Storm(seed).run(), random.Random(0))
+    states = [whole.after[end] for end in whole.ends]
+    assert LiteralSwarm(SWARM, states, whole.events).resolve() == whole.ids()
 
 
 @pytest.mark.parametrize("seed", range(40))
