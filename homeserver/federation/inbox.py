@@ -6,11 +6,9 @@ spec: server-server-api#transactions
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import orjson
 
 from homeserver.clock import Clock
 from homeserver.errors import BadJSON, LimitExceeded, Refused
@@ -24,13 +22,12 @@ from homeserver.events.versions import RoomVersion
 from homeserver.federation.deferring import Shared, TooMany, Turns, in_turns, start
 from homeserver.federation.entering import Entering
 from homeserver.federation.gaps import Gaps, Unfillable
-from homeserver.rooms import acl, visibility
-from homeserver.rooms.reception import Outcome, Reception
-from homeserver.storage import events, inbox, members, rooms
+from homeserver.federation.keeping import NOT_HERE, Keep, Read, Taken
+from homeserver.rooms import visibility
+from homeserver.rooms.reception import Outcome
+from homeserver.storage import inbox, members, rooms
 from homeserver.storage.database import Database, DatabaseError
-from homeserver.storage.events import Status
 from homeserver.storage.inbox import Waiting
-from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 log = logging.getLogger(__name__)
@@ -54,7 +51,6 @@ TakeOutside = Callable[[ServerName, Event], Awaitable[bool]]
 Strange = Sequence[tuple[RoomID, dict[str, Any]]]
 """Events, read, of rooms that the origin may not know of."""
 
-NOT_HERE = "This server is not in the room"
 NOTHING_WRONG = b'{"pdus":{}}'
 VOLATILE = frozenset({"m.typing", "m.presence", "m.receipt", named("ephemeral")})
 
@@ -62,25 +58,6 @@ VOLATILE = frozenset({"m.typing", "m.presence", "m.receipt", named("ephemeral")}
 class _Body(msgspec.Struct):
     pdus: list[msgspec.Raw] = msgspec.field(default_factory=list)
     edus: list[Any] = msgspec.field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """One event of a transaction: its room and id, and what is wrong with it, or the event."""
-
-    room_id: RoomID
-    event_id: str
-    error: str | None
-    received: Received | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """A transaction that was kept: its answer, what became of its events at once, the rooms in which the others wait."""
-
-    answer: bytes
-    outcomes: Sequence[tuple[Event, Outcome]] = ()
-    waiting: Sequence[RoomID] = ()
 
 
 class Inbox:
@@ -102,7 +79,7 @@ class Inbox:
     # --- the transaction ---------------------------------------------------------------------------------
 
     async def receive(self, origin: ServerName, txn_id: str, body: bytes) -> bytes:
-        """The answer to a transaction, given when all in it is kept; the same for the same transaction.  Raises `Refused`.
+        """The answer to a transaction, given when all in it is kept.  Raises `Refused`.
 
         A server that sends many at once waits behind itself, and is refused what would wait for long.
         """
@@ -126,14 +103,14 @@ class Inbox:
         reads = await self._read_all(origin, content.pdus)
         received = [] if self._stopped else [read.received for read in reads if read.received is not None]
         verdicts = await self._gaps.keyring.verdicts(received, ask=False)
-        taken = await self._kept(origin, txn_id, reads, verdicts)
+        taken = await self._kept(self._keep(origin, txn_id, lasting), reads, verdicts)
         for event, outcome in taken.outcomes:
             _tell(origin, event, outcome)
         for room_id in taken.waiting:
             self._begin((room_id, origin))
         return taken.answer
 
-    async def _read_all(self, origin: ServerName, raws: Sequence[msgspec.Raw]) -> list[_Read]:
+    async def _read_all(self, origin: ServerName, raws: Sequence[msgspec.Raw]) -> list[Read]:
         """What can be said of events by themselves: form, hash, size.  Those that have no form at all are left out.
 
         A room of which the origin may not know is one that nobody knows.
@@ -146,7 +123,7 @@ class Inbox:
         if None in versions.values():
             versions = await self._database.read(_versions, origin, room_ids)
             self._hold(origin, [one for one in found if versions[one[0]] is None])
-        reads: list[_Read] = []
+        reads: list[Read] = []
         async for some in in_turns(found, AT_A_TIME, self._clock):
             reads += [read for room_id, data in some if (read := _judged(room_id, data, versions[room_id])) is not None]
         return reads
@@ -167,20 +144,22 @@ class Inbox:
         known = [one for one in strange if versions[one[0]] is not None]
         reads = [read for room_id, data in known if (read := _judged(room_id, data, versions[room_id])) is not None]
         if reads:
-            taken = await self._kept(origin, f"held {reads[0].event_id}", reads, {})
+            taken = await self._kept(self._keep(origin, "", False), reads, {})
             for room_id in taken.waiting:
                 self._begin((room_id, origin))
 
-    async def _kept(self, origin: ServerName, txn_id: str, reads: Sequence[_Read], verdicts: Mapping[EventID, str | None]) -> _Taken:
+    def _keep(self, origin: ServerName, txn_id: str, once: bool) -> Keep:
+        return Keep(self._gaps.timeline.reception, origin, txn_id, self._clock.now(), once)
+
+    async def _kept(self, keep: Keep, reads: Sequence[Read], verdicts: Mapping[EventID, str | None]) -> Taken:
         """One act.  Nearly always nothing is missing, and the events are part of their rooms with it."""
-        keep = _Keep(self._gaps.timeline.reception, origin, txn_id, self._clock.now())
         try:
             return await self._database.write(keep.all, reads, verdicts)
         except DatabaseError:
             raise
         except Exception:
             # Whatever is wrong with one of them, or with us: what is kept can be looked at one by one.
-            log.exception("a transaction of %s could not be taken in at once", origin)
+            log.exception("a transaction of %s could not be taken in at once", keep.origin)
             return await self._database.write(keep.all, reads, {})
 
     async def _take_edus(self, origin: ServerName, edus: Sequence[Any]) -> None:
@@ -339,48 +318,6 @@ def _edu(edu: Any) -> tuple[str, Mapping[str, Any] | None]:
     return (kind, content) if isinstance(kind, str) and isinstance(content, dict) else ("", None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keep:
-    """The act in which a transaction is kept."""
-
-    reception: Reception
-    origin: ServerName
-    txn_id: str
-    now: int
-
-    def all(self, txn: Transaction, reads: Sequence[_Read], verdicts: Mapping[EventID, str | None]) -> _Taken:
-        """Take in the events whose signatures are known to be good, as far as that is possible at once; keep the others."""
-        answered = inbox.answer(txn, self.origin, self.txn_id)
-        if answered is not None:
-            return _Taken(answered)
-        errors = {read.event_id: read.error for read in reads}
-        outcomes: list[tuple[Event, Outcome]] = []
-        waiting: list[RoomID] = []
-        for room_id in dict.fromkeys(read.room_id for read in reads):
-            batch = [read.received.event for read in reads if read.room_id == room_id and read.received is not None]
-            room = rooms.lock(txn, room_id)
-            refused = _refused(txn, room, self.origin, batch)
-            errors |= refused
-            batch = [event for event in batch if event.event_id not in refused and not self._is_forged(event, verdicts)]
-            ready = [event for event in batch if event.event_id in verdicts] if room is not None and not room.departed else []
-            found = self.reception.accept_what_fits(txn, room, ready) if room is not None and ready else []
-            done = {event.event_id: (event, outcome) for event, outcome in zip(ready, found, strict=True) if outcome is not None}
-            outcomes += done.values()
-            left = [event for event in batch if event.event_id not in done and not _is_here(txn, event)]
-            if left:
-                inbox.put(txn, [Waiting(0, room_id, event.event_id, self.origin, event.pdu, self.now) for event in left])
-                waiting.append(room_id)
-        answer = orjson.dumps({"pdus": {str(each): {} if error is None else {"error": error} for each, error in errors.items()}})
-        inbox.remember(txn, self.origin, self.txn_id, answer, self.now)
-        return _Taken(answer, outcomes, waiting)
-
-    def _is_forged(self, event: Event, verdicts: Mapping[EventID, str | None]) -> bool:
-        problem = verdicts.get(event.event_id)
-        if problem is not None:
-            log.info("%s of %s is dropped: %s", event.event_id, self.origin, problem)
-        return problem is not None
-
-
 def _decoded(raw: bytes) -> tuple[RoomID, dict[str, Any]] | None:
     try:
         data = arrival.decode(raw)
@@ -402,16 +339,16 @@ def _may_speak(txn: Transaction, origin: ServerName, room_id: RoomID) -> bool:
     return True
 
 
-def _judged(room_id: RoomID, data: dict[str, Any], version: RoomVersion | None) -> _Read | None:
+def _judged(room_id: RoomID, data: dict[str, Any], version: RoomVersion | None) -> Read | None:
     if version is None:
         # Without the room's version there is no telling the event's id, but in the oldest versions it is written on it.
-        return _Read(room_id, data["event_id"], NOT_HERE) if isinstance(data.get("event_id"), str) else None
+        return Read(room_id, data["event_id"], NOT_HERE) if isinstance(data.get("event_id"), str) else None
     try:
         received = arrival.receive(version, data, room_id)
     except Malformed as error:
         event_id = _named(version, data)
-        return None if event_id is None else _Read(room_id, event_id, str(error))
-    return _Read(room_id, received.event.event_id, None, received)
+        return None if event_id is None else Read(room_id, event_id, str(error))
+    return Read(room_id, received.event.event_id, None, received)
 
 
 def _named(version: RoomVersion, data: dict[str, Any]) -> EventID | None:
@@ -420,20 +357,6 @@ def _named(version: RoomVersion, data: dict[str, Any]) -> EventID | None:
         return signing.reference_id(version, data)
     except (Malformed, TypeError, ValueError, KeyError, AttributeError):
         return None
-
-
-def _refused(txn: Transaction, room: Room | None, origin: ServerName, batch: Sequence[Event]) -> dict[str, str | None]:
-    """Those events of a room that are not looked at, and why."""
-    if room is None or room.departed:
-        return {event.event_id: NOT_HERE for event in batch if event.type != "m.room.member"}
-    if not acl.allows(txn, room, origin):
-        return {event.event_id: "This server is denied by the server ACL of the room" for event in batch}
-    return {}
-
-
-def _is_here(txn: Transaction, event: Event) -> bool:
-    status = events.numbers(txn, event.room_id, [event.event_id]).get(event.event_id)
-    return status is not None and status[1] != Status.OUTLIER
 
 
 def _logged(failure: Any) -> None:

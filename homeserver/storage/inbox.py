@@ -57,6 +57,14 @@ def put(txn: Transaction, batch: Iterable[Waiting]) -> None:
         )
 
 
+def waiting_of(txn: Transaction, origin: str, most: int) -> int:
+    """How many events of one server wait, counted up to `most`."""
+    count: int = txn.value(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM inbox WHERE origin = :origin LIMIT :most) AS found", origin=origin, most=most
+    )
+    return count
+
+
 def next_of(txn: Transaction, room_id: str, origin: str, after: int, limit: int) -> list[Waiting]:
     """The oldest events that wait for the room and came from `origin`, behind the number `after`."""
     return [

@@ -10,9 +10,11 @@ from homeserver.events import canonical, drafts
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.federation.failures import Unreachable
+from homeserver.federation.keeping import MOST_WAITING, TOO_MANY
 from homeserver.federation.transport import Outgoing
-from homeserver.storage import events, rooms
+from homeserver.storage import events, inbox, rooms
 from homeserver.storage.events import Stored
+from homeserver.storage.inbox import Waiting
 from homeserver.storage.transactions import Transaction
 from homeserver.web.types import Request, Response
 from tests.federation.test_between_servers import heard, says, settled, shared_room
@@ -192,6 +194,27 @@ async def test_an_event_that_cites_what_nobody_has_is_dropped_at_a_bounded_cost(
     assert sum(source == "b" for source, _, _, _ in network.log) <= 40
     left = await b.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM inbox"))
     assert left == 0
+
+
+@story
+async def test_no_more_than_so_many_events_of_one_server_wait_on_our_disk(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    room, elsewhere = await shared_room(alice, bob), await shared_room(alice, bob)
+    b.server.arrivals.inbox._stopped = True  # nothing is worked for
+    waiting = [Waiting(0, elsewhere, f"$x{number}", "a", b"{}", network.clock.now()) for number in range(MOST_WAITING - 2)]
+    await b.server.database.write(inbox.put, waiting)
+    known = await a.server.database.read(rooms.get, room)
+    assert known is not None
+    pdus = []
+    for number in range(5):
+        draft = Draft("m.room.message", UserID(alice.user_id), {"body": f"lost {number}"})
+        missing = [EventID(f"$missing{number}")]
+        data = drafts.complete(known.version, draft, RoomID(room), missing, [EventID("$lost")], 5, network.clock.now())
+        pdus.append(a.server.identity.sign_event(known.version, data))
+    answer = await a.server.federation.peers.send_transaction(b.name, "x", canonical.encode({"pdus": pdus, "edus": []}))
+    assert list(answer.pdus.values()) == [{}] * 2 + [{"error": TOO_MANY}] * 3
+    assert await b.server.database.read(inbox.waiting_of, "a", 2 * MOST_WAITING) == MOST_WAITING
 
 
 @story
