@@ -17,6 +17,7 @@ from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.postgres import Postgres
 from homeserver.storage.readers import Readers, View, WriterThread
 from homeserver.storage.sqlite import SQLite
+from homeserver.storage.statistics import Statistics
 from homeserver.storage.streams import LeasedStream, Stream
 from homeserver.storage.wakeups import Wakeups
 from homeserver.storage.writer import Writer
@@ -57,7 +58,7 @@ def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int 
     def heard(token: Token, keys: list[str]) -> None:
         reactor.callFromThread(database.heard, token, keys)
 
-    return database.with_hints(Hints(dsn, lambda: stream.writer, heard, horizon))
+    return database.with_hints(Hints(dsn, lambda: stream.writer, heard, horizon)).with_care(Statistics(dsn))
 
 
 def is_postgres(where: str) -> bool:

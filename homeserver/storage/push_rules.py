@@ -69,11 +69,12 @@ def set_member_words(txn: Transaction, room_id: str, user_id: str, words: Iterab
 def users_with_words(txn: Transaction, room_id: str, words: Iterable[str], limit: int) -> list[str]:
     """Local users whose names or rules one of the words belongs to; those with rules need not be in the room."""
     known = list({*words, "", "*"})
-    # `other || ''`, so that no index tries every word with every other one; EXISTS, so that nobody begins with the members.
+    # `other || ''`, so that no index tries every word with every other one.  A count and not EXISTS, of which PostgreSQL
+    # makes a join that begins with all members, where it believes that these are few.
     rows = txn.all(
         "SELECT user_id FROM member_words WHERE room_id = :room AND word IN :words AND (other || '') IN :words"
         " UNION SELECT user_id FROM push_keywords WHERE word IN :words AND (other || '') IN :words"
-        " AND EXISTS (SELECT 1 FROM members WHERE room_id = :room AND members.user_id = push_keywords.user_id AND membership = 'join')"
+        " AND (SELECT COUNT(*) FROM members WHERE room_id = :room AND members.user_id = push_keywords.user_id AND membership = 'join') > 0"
         " LIMIT :limit",
         room=room_id, words=known, limit=limit,
     )  # fmt: skip
