@@ -42,6 +42,7 @@ class Ring:
     _heard: Heard = field(default_factory=Heard)
     _serial: int = 0
     _count: int = 0
+    _sweeps: bool = False
 
     def say(self, kind: str, key: str, raw: bytes, by: str = "") -> None:
         """Tell whoever watches `key` now, or reconnects within some seconds, here and in the other processes.
@@ -63,6 +64,7 @@ class Ring:
         self._keep(said)
         self._heard = Heard({**self._heard.last, said.speaker: said.number})
         self._expire()
+        self._sweep_later()
         self.wakeups.fire([said.key])
 
     def heard(self) -> Heard:
@@ -106,6 +108,18 @@ class Ring:
         self._all.take(kept)
         _take(self._by_key, kept.said.key, kept)
         _take(self._by_speaker, kept.said.by, kept)
+
+    def _sweep_later(self) -> None:
+        """Also where nothing more is said or asked, it is forgotten."""
+        oldest = self._all.oldest
+        if oldest is not None and not self._sweeps:
+            self._sweeps = True
+            self.clock.later(max(0.0, self.seconds + (oldest.ts - self.clock.now()) / 1000 + 1), self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeps = False
+        self._expire()
+        self._sweep_later()
 
     def _expire(self) -> None:
         if not self._all.things and len(self._heard.last) <= MOST_SPEAKERS // 2:

@@ -102,3 +102,26 @@ async def test_steps_of_requests_for_keys_are_messages_to_the_device(network: Ne
     (request,) = answer["extensions"]["to_device"]["events"]
     assert (request["type"], request["content"]["request_id"]) == ("org.homeserver.room_key.request", request_id)
     assert "events" not in (await slide(alice.client, answer["pos"], **wish))["extensions"]["to_device"]
+
+
+@SERVERS
+@story
+async def test_who_speaks_is_introduced_to_who_loads_members_lazily(network: Network, there: str) -> None:
+    alice, bob, room = await together(network, there)
+    lazy = {"all": window(limit=1, state=[["m.room.member", "$LAZY"]])}
+    first = await slide(bob.client, lists=lazy)
+    members = [one["state_key"] for one in first["rooms"][room]["required_state"]]
+    assert alice.client.user_id not in members
+    good(await alice.says(room, "hello"))
+    await network.passes(2)
+    answer = await slide(bob.client, first["pos"], lists=lazy)
+    (member,) = answer["rooms"][room]["required_state"]
+    assert (member["type"], member["state_key"], said(answer, room)) == ("m.room.member", alice.client.user_id, ["hello"])
+    good(await alice.client.put(f"/rooms/{room}/state/m.room.topic/", {"topic": "x"}))
+    good(await alice.says(room, "again"))
+    await network.passes(2)
+    answer = await slide(bob.client, answer["pos"], lists=lazy)
+    assert [one["state_key"] for one in answer["rooms"][room]["required_state"]] == [alice.client.user_id], "once"
+    good(await alice.says(room, "known by now"))
+    await network.passes(2)
+    assert "required_state" not in (await slide(bob.client, answer["pos"], lists=lazy))["rooms"][room]

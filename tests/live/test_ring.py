@@ -39,6 +39,9 @@ def test_it_is_forgotten_after_a_minute_and_when_there_is_too_much() -> None:
     assert heard(one, before, "a") == [b"1"]
     reactor.advance(2)
     assert heard(one, before, "a") == []
+    one.say("x", "a", b"2")
+    reactor.advance(62)
+    assert not one._all.things and not reactor.getDelayedCalls(), "also where nobody asks any more"
     small = ring(reactor, budget=2 * OVERHEAD + 100)
     before = small.heard()
     for number in range(50):

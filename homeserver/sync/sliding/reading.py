@@ -16,7 +16,7 @@ from homeserver.storage.transactions import Transaction
 from homeserver.sync.beside import Sources
 from homeserver.sync.caught_up import concerns
 from homeserver.sync.poll import ignored
-from homeserver.sync.sliding import connection, extensions, joined, listing, outside, spoken, task
+from homeserver.sync.sliding import connection, extensions, joined, listing, outside, speakers, spoken, task
 from homeserver.sync.sliding.connection import LIVE, Pos, State, Told, UnknownPos
 from homeserver.sync.sliding.extensions import Beside, Scope
 from homeserver.sync.sliding.filtering import Looker
@@ -93,6 +93,7 @@ def read(txn: Transaction, question: Question, before: Known, sources: Sources) 
     heard = _heard(question, before, here, reader, sources)
     sections = {room: telling.section for room, telling in tellings.items()}
     sections = spoken.merged(sections, heard.timelines, spoken.audience(rooms, view, before.state), upto)
+    spoken.introduce(sections, speakers.tell(txn, heard.timelines, view, before.state, tellings))
     spoken.add(beside, heard, question.body.extensions, scope.receipts)
     answer = _answer(question.body, view, sections, beside)
     state = _after(question, before, view, tasks, tellings, scope, reader)

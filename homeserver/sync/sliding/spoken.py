@@ -51,6 +51,14 @@ def merged(
     return found
 
 
+def introduce(sections: dict[str, dict[str, Any]], members: Mapping[str, Sequence[Any]]) -> None:
+    """Tell who is speaking, in the rooms that are told of."""
+    for room_id, events in members.items():
+        if events and room_id in sections:
+            section = sections[room_id]
+            sections[room_id] = {**section, "required_state": [*section.get("required_state", ()), *events]}
+
+
 def add(beside: Beside, heard: Spoken, wishes: Extensions, rooms: frozenset[str]) -> None:
     """Tell it among the extensions that were asked for, receipts for these rooms."""
     if heard.mail and "to_device" in beside.answer:
