@@ -37,9 +37,8 @@ def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now
 
     One sender cannot fill an inbox: what goes beyond `MOST_OF_ONE_SENDER` waiting messages is dropped.
     """
-    full = _full(txn, sender, list(messages))
-    open_to_it = {device: message for device, message in messages.items() if device not in full}
-    numbers = _next(txn, list(open_to_it), now)
+    numbers = _next(txn, sender, list(messages), now)
+    open_to_it = {device: message for device, message in messages.items() if device in numbers}
     txn.many(
         "INSERT INTO to_device_messages (user_id, device_id, sequence, sender, message) VALUES (:user, :device, :sequence, :sender, :body)",
         [
@@ -54,22 +53,14 @@ def deliver(txn: Transaction, sender: str, messages: Mapping[Device, bytes], now
         txn.wake("to_device", *mail)
 
 
-def _full(txn: Transaction, sender: str, devices: Sequence[Device]) -> set[Device]:
-    if not devices:
-        return set()
-    rows = txn.all(
-        "SELECT user_id, device_id FROM to_device_messages WHERE (user_id, device_id) IN :devices AND sender = :sender"
-        " GROUP BY user_id, device_id HAVING COUNT(*) >= :most",
-        devices=devices, sender=sender, most=MOST_OF_ONE_SENDER,
-    )  # fmt: skip
-    return {(user, device) for user, device in rows}
+def _next(txn: Transaction, sender: str, devices: Sequence[Device], now: int) -> dict[Device, int]:
+    """The next number of each inbox that takes more of this sender.
 
-
-def _next(txn: Transaction, devices: Sequence[Device], now: int) -> dict[Device, int]:
-    """The next number of each inbox.  The rows are the inboxes' locks, too: numbers become visible in their order."""
+    The rows are the inboxes' locks, too: numbers become visible in their order.
+    """
     if not devices:
         return {}
-    numbers = _advance(txn, devices)
+    numbers = _advance(txn, sender, devices)
     fresh = [device for device in devices if device not in numbers]
     if fresh:
         txn.many(
@@ -77,16 +68,19 @@ def _next(txn: Transaction, devices: Sequence[Device], now: int) -> dict[Device,
             " ON CONFLICT (user_id, device_id) DO NOTHING",
             [{"user": user, "device": device, "last": now - 1} for user, device in fresh],
         )
-        numbers |= _advance(txn, fresh)
-    return numbers
+        numbers |= _advance(txn, sender, fresh)
+    return {device: number for device, (number, waiting) in numbers.items() if waiting < MOST_OF_ONE_SENDER}
 
 
-def _advance(txn: Transaction, devices: Sequence[Device]) -> dict[Device, int]:
+def _advance(txn: Transaction, sender: str, devices: Sequence[Device]) -> dict[Device, tuple[int, int]]:
+    """The next number of each inbox that there is, and how many messages of the sender wait in it."""
     rows = txn.all(
-        "UPDATE to_device_inboxes SET last = last + 1 WHERE (user_id, device_id) IN :devices RETURNING user_id, device_id, last",
-        devices=devices,
-    )
-    return {(user, device): last for user, device, last in rows}
+        "UPDATE to_device_inboxes SET last = last + 1 WHERE (user_id, device_id) IN :devices RETURNING user_id, device_id, last,"
+        " (SELECT COUNT(*) FROM to_device_messages waiting WHERE waiting.user_id = to_device_inboxes.user_id"
+        " AND waiting.device_id = to_device_inboxes.device_id AND waiting.sender = :sender)",
+        devices=devices, sender=sender,
+    )  # fmt: skip
+    return {(user, device): (last, waiting) for user, device, last, waiting in rows}
 
 
 def waiting(txn: Transaction, user_id: str, device_id: str, after: int = 0, limit: int = PAGE) -> tuple[list[bytes], int]:
