@@ -104,6 +104,8 @@ class CaughtUp:
         messages = [message for _, message in mail]
         if said:
             heard = spoken.sort(said, viewer, selection, standing.ignored)
+            if selection.lazy and not heard.speakers <= known:
+                return None
             messages += heard.mail
             for room_id in heard.timelines.keys() | heard.receipts.keys():
                 room = rooms.setdefault(room_id, Room())

@@ -111,6 +111,8 @@ class Poll:
         said = self.sources.said(since, live, concerns(question.viewer, found.in_rooms))
         heard = spoken.sort(said, question.viewer, selection, selection.ignored)
         found = spoken.merged(found, heard, str(SyncToken(found.upto)), selection)
+        if selection.lazy and heard.speakers:
+            found = spoken.introduced(txn, found, heard.speakers)
         beside, inbox = self.sources.read(txn, question, since, found, heard)
         return found, beside, inbox, selection.ignored
 

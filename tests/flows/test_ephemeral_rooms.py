@@ -267,3 +267,26 @@ async def test_what_overtook_is_put_in_order_and_what_comes_twice_is_heard_once(
 async def _says(origin: Home, to: Home, content: dict[str, Any]) -> None:
     origin.server.federation.edus.send([to.name], EDU, content, str(content))
     await origin.network.passes(3)
+
+
+@SERVERS
+@story
+async def test_who_speaks_is_introduced_once_to_who_loads_members_lazily(network: Network, there: str) -> None:
+    alice, bob, room = await together(network, there)
+    for number in range(12):  # so that how Alice came is not in the timeline
+        good(await alice.client.put(f"/rooms/{room}/state/m.room.topic", {"topic": str(number)}))
+    carol = Person(await network.servers["a"].user("carol", "C"))
+    good(await carol.client.post(f"/join/{room}"))
+    for number in range(12):
+        good(await alice.client.put(f"/rooms/{room}/state/m.room.topic", {"topic": f"again {number}"}))
+    await network.passes(5)
+    lazy = '{"room": {"state": {"lazy_load_members": true}}}'
+    since = good(await bob.client.get("/sync", filter=lazy))["next_batch"]
+    heard = []
+    for text in ("hello", "again"):
+        good(await carol.says(room, text))
+        await network.passes(2)
+        answer = good(await bob.client.get("/sync", since=since, filter=lazy, timeout=0))
+        since, found = answer["next_batch"], answer["rooms"]["join"][room]
+        heard.append((texts(found["timeline"]["events"]), [one["state_key"] for one in found.get("state", {}).get("events", [])]))
+    assert heard == [(["hello"], [carol.client.user_id]), (["again"], [])]
