@@ -23,7 +23,8 @@ from homeserver.storage.transactions import Transaction
 AT_ONCE = 20
 LONGEST_SECONDS = 60.0
 MINUTE_MS, DAY_MS = 60_000, 24 * 3600 * 1000
-MOST_TRIES = 6  # of accepting; then the user has an invite like any other
+SOON_MS = 2000  # the inviter's server may not have the invite in the room before we have answered it
+MOST_TRIES = 12  # of accepting; then the user has an invite like any other
 
 log = Logger()
 
@@ -108,5 +109,5 @@ class Due:
 
 def pause_ms(one: Pending) -> int:
     """How long after a try the next one comes, if it is needed: doubled each time."""
-    first = MINUTE_MS if one.accept else 10 * MINUTE_MS
+    first = SOON_MS if one.accept else 10 * MINUTE_MS
     return min(first << min(one.tries, 20), DAY_MS)

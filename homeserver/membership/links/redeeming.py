@@ -115,6 +115,9 @@ class Redeeming:
         try:
             await self.invites.invite(link.creator, link.room_id, request.user_id, {})
         except (Refused, Denied):
+            # Who follows twice at once may be in by now.
+            if not await self.links.database.read(_needs_invite, link.room_id, request.user_id):
+                return
             await self.links.database.write(otherwise, request)
             raise
 
