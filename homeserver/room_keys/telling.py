@@ -95,4 +95,9 @@ def done(room_id: str, request_id: str) -> dict[str, Any]:
 def live(kind: str, sender: str, content: Mapping[str, Any], key: bytes | None = None) -> bytes:
     """A message for devices which are online, in the form of a message from device to device."""
     shown: dict[str, Any] = {**content, "key": orjson.Fragment(key)} if key is not None else dict(content)
-    return orjson.dumps({"type": f"{EDU}.{kind}", "sender": sender, "content": shown}, option=orjson.OPT_NON_STR_KEYS)
+    return message(f"{EDU}.{kind}", sender, shown)
+
+
+def message(event_type: str, sender: str, content: Mapping[str, Any]) -> bytes:
+    """A message from device to device, as JSON."""
+    return orjson.dumps({"type": event_type, "sender": sender, "content": content}, option=orjson.OPT_NON_STR_KEYS)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from twisted.logger import Logger
 
 from homeserver.errors import Forbidden, Refused
@@ -110,8 +109,7 @@ class Following:
             except (Refused, Denied) as error:
                 # The invite stands; the user can accept it by hand.
                 log.info("{user} could not join {room} after a link: {error}", user=user, room=content["room_id"], error=str(error))
-        message = {"type": f"{EDU}.decided", "sender": user, "content": content}
-        self.notifier.tell(f"{user}/{device_id}", orjson.dumps(message, option=orjson.OPT_NON_STR_KEYS))
+        self.notifier.tell(f"{user}/{device_id}", telling.message(f"{EDU}.decided", user, content))
 
     async def _ask(self, server: ServerName, token: str, who: Follower) -> Outcome:
         """Have the link's server let a local user in."""

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.events.vendor import named
 from homeserver.federation.volatile import Edus
+from homeserver.room_keys import telling
 from homeserver.room_keys.requests import Tell
 from homeserver.rooms import powers
 from homeserver.storage import members, rooms
@@ -61,9 +60,9 @@ class Notifier:
             self._tell(await self.database.read(self._approvers, room_id), origin, shown)
 
     def _tell(self, found: Approvers, server: ServerName, content: dict[str, Any]) -> None:
-        message = {"type": f"{EDU}.request", "sender": content["user_id"], "content": {**content, "server": server}}
+        message = telling.message(f"{EDU}.request", content["user_id"], {**content, "server": server})
         for key in found.keys:
-            self.tell(key, orjson.dumps(message, option=orjson.OPT_NON_STR_KEYS))
+            self.tell(key, message)
 
     def _approvers(self, txn: Transaction, room_id: RoomID) -> Approvers:
         room = rooms.get(txn, room_id)
