@@ -52,8 +52,8 @@ class Bench:
             act()
         return (time.process_time() - begin) / count * 1e6
 
-    async def asked(self, name: str, client: Client, count: int, act: Callable[[int], Awaitable[Any]]) -> None:
-        """A request; `act` gets a number that no other request had."""
+    async def asked(self, name: str, client: Client, count: int, act: Callable[[int], Awaitable[Any]], among: int = 1) -> None:
+        """A request; `act` gets a number that no other request had.  `among`: how many share what each costs."""
         if self.skips(name):
             return
         database = client.home.server.database
@@ -67,8 +67,8 @@ class Bench:
             for number in range(count):
                 await act(turn * count + number)
             profile.disable()
-            best = min(best, (time.process_time() - begin) / count * 1e6)
-        done, after = ROUNDS * count, database.counts
+            best = min(best, (time.process_time() - begin) / count / among * 1e6)
+        done, after = ROUNDS * count * among, database.counts
         made = [(getattr(after, what) - getattr(before, what)) / done for what in ("statements", "reads", "acts")]
         print(f"{name:40} {best:9.1f} us {made[0]:8.2f} statements {made[1]:6.2f} reads {made[2]:6.2f} acts")
         if self.profiled:

@@ -6,10 +6,7 @@ Figures are for one delivery, as in `benchmarks.core`: the act's own cost is sha
 """
 
 import argparse
-import cProfile
-import pstats
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -65,27 +62,12 @@ class Waiting:
 
 async def delivered(bench: Bench, name: str, waiting: Waiting, act: Callable[[int], Awaitable[Any]]) -> None:
     """Act, and have everybody hear of it."""
-    if bench.skips(name):
-        return
-    database = waiting.clients[0].home.server.database
-    await act(-1)
-    await waiting.heard()
-    before, best = database.counts, float("inf")
-    profile = cProfile.Profile()
-    for turn in range(ROUNDS):
-        begin = time.process_time()
-        if bench.profiled:
-            profile.enable()
-        for number in range(MESSAGES):
-            await act(turn * MESSAGES + number)
-            await waiting.heard()
-        profile.disable()
-        best = min(best, (time.process_time() - begin) / MESSAGES / READERS * 1e6)
-    done, after = ROUNDS * MESSAGES * READERS, database.counts
-    made = [(getattr(after, what) - getattr(before, what)) / done for what in ("statements", "reads", "acts")]
-    print(f"{name:40} {best:9.1f} us {made[0]:8.2f} statements {made[1]:6.2f} reads {made[2]:6.2f} acts")
-    if bench.profiled:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
+
+    async def heard(number: int) -> None:
+        await act(number)
+        await waiting.heard()
+
+    await bench.asked(name, waiting.clients[0], MESSAGES, heard, among=READERS)
 
 
 async def live(bench: Bench, network: Network) -> None:
