@@ -128,7 +128,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     announcer = Announcer(settings.federation.share_device_names)
     attentive, telling = attention.compose(on, others, between.bus), notifying.compose(on)
     bridged = appservices.register(on)
-    asking = room_keys.compose(on, attention.admits, partial(on.live.say, TO_DEVICE))
+    asking = room_keys.compose(on, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
     in_rooms = rooms.compose(on, observers=watching)

@@ -17,8 +17,6 @@ from homeserver.presence.presence import Policy, Presence
 from homeserver.presence.typing import Typing
 from homeserver.receipts.setting import Receipts
 from homeserver.rooms import acl
-from homeserver.storage import rooms
-from homeserver.storage.transactions import Transaction
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,9 @@ def compose(ground: Ground, federation: Federation, bus: Bus) -> Attention:
     database, clock, name, edus = ground.database, ground.clock, ground.identity.name, federation.edus
     chosen = ground.settings.presence
     presence = Presence(database, clock, name, edus, Policy(chosen.enabled, chosen.over_federation), bus)
-    typing = Typing(database, clock, name, edus, admits, bus)
-    receipts = Receipts(database, clock, name, edus, admits)
-    quiet = ephemeral.compose(ground, federation, admits, receipts.receive)
+    typing = Typing(database, clock, name, edus, acl.admits, bus)
+    receipts = Receipts(database, clock, name, edus, acl.admits)
+    quiet = ephemeral.compose(ground, federation, receipts.receive)
     endpoints = (PresencePages(presence), TypingPages(typing), ReadMarkers(receipts, quiet.reading))
     incoming = {"m.presence": presence.receive, "m.typing": typing.receive, **quiet.edus}
     return Attention(presence, typing, receipts, quiet.speaking, incoming, endpoints, (presence,))
-
-
-def admits(txn: Transaction, room_id: str, server: str) -> bool:
-    """Whether the room's server ACL lets the server in."""
-    room = rooms.get(txn, room_id)
-    return room is not None and acl.allows(txn, room, ServerName(server))

@@ -9,10 +9,11 @@ from homeserver.api.client.room_keys import RoomKeyPages
 from homeserver.composition.ground import Ground, Service
 from homeserver.events.identifiers import ServerName
 from homeserver.periodic import Periodic
-from homeserver.room_keys.elsewhere import RATES, Admits, Elsewhere
+from homeserver.room_keys.elsewhere import RATES, Elsewhere
 from homeserver.room_keys.requests import Requests, Tell
 from homeserver.room_keys.telling import EDU
 from homeserver.room_keys.watching import Watching
+from homeserver.rooms import acl
 from homeserver.rooms.entering import Observer
 from homeserver.web.limits import Limits
 
@@ -31,10 +32,10 @@ class RoomKeys:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, admits: Admits, tell: Tell) -> RoomKeys:
+def compose(ground: Ground, tell: Tell) -> RoomKeys:
     """Make it.  `tell` reaches devices that are online."""
     requests = Requests(ground.database, ground.clock, ground.identity.name, tell)
     watching = Watching(requests)
-    edus = {EDU: Elsewhere(requests, admits, Limits(ground.clock, RATES)).receive}
+    edus = {EDU: Elsewhere(requests, acl.admits, Limits(ground.clock, RATES)).receive}
     tidy = Periodic(ground.clock, HOUR, requests.tidy)
     return RoomKeys(requests, (watching.observe,), (watching.devices_changed,), edus, (RoomKeyPages(requests),), (tidy,))

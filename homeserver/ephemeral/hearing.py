@@ -1,6 +1,6 @@
 """Messages of ephemeral rooms that other servers forward.  Each is checked like an event, told to who is there, and never passed on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,8 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName
 from homeserver.federation.keyring import Keyring
 from homeserver.rooms import visibility
+from homeserver.rooms.acl import Admits
 from homeserver.storage.transactions import Transaction
-
-Admits = Callable[[Transaction, str, str], bool]
-"""(txn, room id, server): whether the room's server ACL lets the server in."""
 
 
 @dataclass(frozen=True)

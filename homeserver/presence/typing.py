@@ -18,7 +18,7 @@ from homeserver.errors import Forbidden
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.federation.volatile import Edus
-from homeserver.presence.admission import Admits
+from homeserver.rooms.acl import Admits
 from homeserver.storage import members, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction

@@ -1,6 +1,6 @@
 """How far users say they have read: their own receipts and markers, and those of users elsewhere.  Shows none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.federation.volatile import Edus
 from homeserver.rooms import threads
+from homeserver.rooms.acl import Admits
 from homeserver.storage import account_data, events, members, notable, pushers, receipts, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.notable import MAIN, ROOM
@@ -22,8 +23,6 @@ FULLY_READ = "m.fully_read"
 EDU = "m.receipt"
 MAX_RECEIVED = 500  # receipts of one EDU; more are passed over
 
-Admits = Callable[[Transaction, str, str], bool]
-"""(txn, room id, server): whether the room's server ACL lets the server in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What other servers say of requests for room keys.  A word counts only from the requester's or the approver's own server, both joined."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from homeserver.events.identifiers import ServerName, UserID
 from homeserver.room_keys import telling
 from homeserver.room_keys.requests import MOST_IN_ROOM, MOST_OF_SERVER, MOST_OF_USER, Requests
 from homeserver.room_keys.telling import APPROVAL, APPROVED, DONE, EDU, HERE, REQUEST, Word
+from homeserver.rooms.acl import Admits
 from homeserver.storage import destinations, key_requests, members, rooms
 from homeserver.storage.key_requests import Request
 from homeserver.storage.transactions import Transaction
@@ -18,8 +19,6 @@ from homeserver.web.limits import Limits
 # What a server may say.  A request leaves a tombstone for a month, `here` is answered with all that is asked: neither is for floods.
 RATES = {REQUEST: Rate(0.2, 2000), HERE: Rate(1 / 60, 10), APPROVAL: Rate(1, 1000), APPROVED: Rate(10, 10_000), DONE: Rate(10, 10_000)}
 
-Admits = Callable[[Transaction, str, str], bool]
-"""(txn, room id, server): whether the room's server ACL lets the server in."""
 
 
 @dataclass(frozen=True)

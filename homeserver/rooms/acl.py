@@ -1,13 +1,18 @@
 """Whether a room's server ACL lets a server take part.  The rule itself is `events.server_acl`."""
 
+from collections.abc import Callable
+
 from homeserver.errors import Forbidden
 from homeserver.events.identifiers import ServerName
 from homeserver.events.server_acl import ServerACL
-from homeserver.storage import events, state
+from homeserver.storage import events, rooms, state
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 KEY = ("m.room.server_acl", "")
+
+Admits = Callable[[Transaction, str, str], bool]
+"""(txn, room id, server): whether the room's server ACL lets the server in."""
 
 
 def allows(txn: Transaction, room: Room, server: ServerName) -> bool:
@@ -28,3 +33,9 @@ def require(txn: Transaction, room: Room, server: ServerName) -> None:
     """Raise `Forbidden` when the room's ACL denies the server."""
     if not allows(txn, room, server):
         raise Forbidden(f"{server} is denied by the server ACL of the room")
+
+
+def admits(txn: Transaction, room_id: str, server: str) -> bool:
+    """Whether the room is known here and lets the server in."""
+    room = rooms.get(txn, room_id)
+    return room is not None and allows(txn, room, ServerName(server))
