@@ -240,10 +240,10 @@ def remembered_version(memory: Remembering, room_id: str) -> RoomVersion | None:
     return None if known is None else versions.get(known)
 
 
-def remember_versions(txn: Transaction, known: Iterable[Room]) -> None:
-    """Events of these rooms are about to be read: their versions need not be looked up one by one."""
-    for room in known:
-        txn.memory.put(("version", room.room_id), room.version.id, 150)
+def remember_versions(txn: Transaction, known: Iterable[tuple[str, str]]) -> None:
+    """Events of these rooms, given with their versions, are about to be read: the versions need not be looked up one by one."""
+    for room_id, version_id in known:
+        txn.memory.put(("version", room_id), version_id, 150)
 
 
 def known(txn: Transaction, room_ids: Iterable[str]) -> set[str]:

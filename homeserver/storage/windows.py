@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from homeserver.storage.lines import COLUMNS, PLACE, Line, Order
 from homeserver.storage.links import Row
 from homeserver.storage.receipts import Receipt
+from homeserver.storage.rooms import remember_versions as remember
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
 
@@ -79,11 +80,9 @@ def _listed(row: Row, user: str, now: int) -> Listed:
     return Listed(room, membership, by, num, moved, hidden, version, look, active, bumped, changed, joined, invited, last)
 
 
-def remember_versions(txn: Transaction, rooms: Iterable[Listed]) -> None:
-    """Events of these rooms are about to be read: their versions need not be looked up one by one."""
-    for room in rooms:
-        if room.version is not None:
-            txn.memory.put(("version", room.room_id), room.version, 150)
+def remember_versions(txn: Transaction, listed: Iterable[Listed]) -> None:
+    """`rooms.remember_versions` of rooms in a list."""
+    remember(txn, ((room.room_id, room.version) for room in listed if room.version is not None))
 
 
 def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -65,7 +65,7 @@ def _tell(
 ) -> dict[str, RoomChanges]:
     viewer, selection = question.viewer, question.selection
     found = rooms.several(txn, room_ids)
-    rooms.remember_versions(txn, found.values())
+    rooms.remember_versions(txn, ((room.room_id, room.version.id) for room in found.values()))
     pages = _pages(txn, question, upto, found)
     # What is told of many members is read only when it is sent: see `streaming`.
     large = not selection.lazy and sum(page.room.joined_members for page in pages.values()) > LARGE
