@@ -27,6 +27,10 @@ from tests.world import Client, Network, good, story
 
 ROUNDS = 5
 HELLO = {"msgtype": "m.text", "body": "x" * 200}
+SLIDING, UPLOAD, QUERY, CLAIM = "/sync, sliding, 20 rooms", "keys: upload 50", "keys: query 100", "keys: claim 100"
+STATE = ["m.room.create", "m.room.name", "m.room.avatar", "m.room.encryption", "m.room.power_levels"]
+MEMBERS = [("m.room.member", "$ME"), ("m.room.member", "$LAZY")]
+WINDOW = {"ranges": [[0, 19]], "timeline_limit": 20, "required_state": [*((kind, "") for kind in STATE), *MEMBERS]}
 
 
 @dataclass
@@ -143,7 +147,7 @@ async def rooms(bench: Bench, network: Network) -> None:
 
 async def initial(bench: Bench, network: Network) -> None:
     """A user in 100 rooms of 20 messages asks for all of them."""
-    if bench.skips("/sync, initial", "/sync, sliding"):
+    if bench.skips("/sync, initial, 100 rooms", "/sync, initial, lazy, 100 rooms", SLIDING):
         return
     home = network.server("b")
     alice, bob = await home.user("alice"), await home.user("bob")
@@ -155,6 +159,54 @@ async def initial(bench: Bench, network: Network) -> None:
     await bench.asked("/sync, initial, 100 rooms", bob, 1, lambda n: bob.get("/sync"))
     lazy = orjson.dumps({"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 100}}}).decode()
     await bench.asked("/sync, initial, lazy, 100 rooms", bob, 1, lambda n: bob.get("/sync", filter=lazy))
+    path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+    await bench.asked(SLIDING, bob, 12, lambda n: bob.post(path, {"conn_id": f"c{n}", "lists": {"all": WINDOW}}))
+
+
+async def accounts(bench: Bench, network: Network) -> None:
+    """Users register and log in; the hash of the password is as cheap as it can be."""
+    home = network.server("c")
+    anybody = Client(home, UserID("@nobody:c"), "", "")
+    auth = {"type": "m.login.dummy"}
+
+    async def register(number: int) -> None:
+        good(await anybody.post("/register", {"username": f"user{number}", "password": "secret", "auth": auth}))
+
+    async def login(number: int) -> None:
+        who = {"type": "m.id.user", "user": "somebody"}
+        good(await anybody.post("/login", {"type": "m.login.password", "identifier": who, "password": "secret"}))
+
+    good(await anybody.post("/register", {"username": "somebody", "password": "secret", "auth": auth}))
+    await bench.asked("register", anybody, 40, register)
+    await bench.asked("login", anybody, 40, login)
+
+
+async def keys(bench: Bench, network: Network) -> None:
+    """Keys of a hundred devices: uploaded, asked for, claimed."""
+    if bench.skips(UPLOAD, QUERY, CLAIM):
+        return
+    home = network.server("d")
+    users = [await home.user(f"user{number}") for number in range(100)]
+
+    def uploaded(user: Client, number: int) -> Awaitable[Any]:
+        device = {
+            "user_id": user.user_id,
+            "device_id": user.device_id,
+            "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
+            "keys": {f"curve25519:{user.device_id}": "x" * 43, f"ed25519:{user.device_id}": "y" * 43},
+        }
+        signed = {"key": "z" * 43, "signatures": {user.user_id: {f"ed25519:{user.device_id}": "s" * 86}}}
+        one_time = {f"signed_curve25519:{number}-{n}": signed for n in range(50)}
+        device["signatures"] = signed["signatures"]
+        return user.post("/keys/upload", {"device_keys": device, "one_time_keys": one_time})
+
+    for user in users[1:]:
+        good(await uploaded(user, -2))
+    await bench.asked(UPLOAD, users[0], 19, lambda n: uploaded(users[(n + 1) % 100], n))
+    everybody: dict[str, list[str]] = {user.user_id: [] for user in users}
+    await bench.asked(QUERY, users[0], 10, lambda n: users[n].post("/keys/query", {"device_keys": everybody}))
+    wanted = {user.user_id: {user.device_id: "signed_curve25519"} for user in users}
+    await bench.asked(CLAIM, users[0], 8, lambda n: users[n].post("/keys/claim", {"one_time_keys": wanted}))
 
 
 def main() -> None:
@@ -166,7 +218,7 @@ def main() -> None:
     asked = parser.parse_args(sys.argv[1:])
     bench = Bench(asked.names, asked.profile)
     pure(bench)
-    for part in (rooms, initial):
+    for part in (rooms, initial, accounts, keys):
         run(partial(part, bench), asked.engine)
 
 
