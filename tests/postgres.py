@@ -118,12 +118,23 @@ def _leave(folder: str) -> None:
         left = users.read_text()[1:]
         users.write_text(left)
         if not left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid.read_text()), signal.SIGQUIT)
+            _end(int(pid.read_text()))
             users.unlink()
             pid.unlink()
             os.unlink(folder + ".lock")
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(server: int) -> None:
+    """Stop it, and wait until it writes no more: the one that started it may be gone, so nobody else waits for it."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(server, signal.SIGQUIT)
+        for _ in range(300):
+            # Where it is our own child it stays a process until we ask for it.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(server, os.WNOHANG)
+            os.kill(server, 0)
+            time.sleep(0.1)
 
 
 def _within_reach(folder: str) -> Path:

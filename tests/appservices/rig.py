@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from homeserver.federation.transport import Answer, Outgoing
-from tests.world import Client, Home, Network
+from tests.world import FOLDER, Client, Home, Network
 
 HOST = "bridge.test:9000"
 
@@ -95,7 +95,7 @@ class Masked:
 
 def registered(*sources: str) -> tuple[Path, ...]:
     """Registration files."""
-    folder = Path(mkdtemp(prefix="appservices-"))
+    folder = Path(mkdtemp(dir=FOLDER.name))
     paths = []
     for number, source in enumerate(sources):
         path = folder / f"{number}.yaml"

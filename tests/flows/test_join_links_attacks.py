@@ -31,7 +31,7 @@ from tests.flows.asking import About, Asker, endpoints, statements
 from tests.flows.joining import before, membership
 from tests.flows.keys import ROOM_KEY, device
 from tests.flows.test_join_links import GEK, follow, is_in, link, private_room, shown
-from tests.world import Home, Network, good, story
+from tests.world import FOLDER, Home, Network, good, story
 
 NO_LINK = {"errcode": "M_NOT_FOUND", "error": "No such link"}
 
@@ -210,7 +210,7 @@ def upkeep(home: Home) -> Upkeep:
 @pytest.mark.parametrize("damage", ["missing", "wrong", "short"])
 @story
 async def test_without_the_key_file_the_user_is_told_the_operator_hears_and_no_use_is_lost(network: Network, damage: str) -> None:
-    a, b = network.server("a", keys=Keys(custody_key=Path(mkdtemp()) / "custody.key")), network.server("b")
+    a, b = network.server("a", keys=Keys(custody_key=Path(mkdtemp(dir=FOLDER.name)) / "custody.key")), network.server("b")
     file = a.server.settings.custody_key_file
     alice, bob = await device(a, "alice", "A"), await device(b, "bob", "B")
     room = await private_room(alice)
