@@ -4,24 +4,27 @@
 
 All users are in all rooms.  The rooms are filled through the server's own write path before the server's process starts.  For each limit
 of the timeline: seconds until all have their answer, the CPU time of the server's process for each (without PostgreSQL's own), the bytes
-of one, and the most memory that the process had meanwhile.  Then the same with half of the users, of the rooms, of the members: how cost
-grows.
+of one, and the most memory that the process had meanwhile; then the turns of the event loop that took more than 20 ms: how many, where,
+and whether the loop's thread worked or waited.  Then the same with half of the users, of the rooms, of the members: how cost grows.
 """
 
 import argparse
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import yaml
 
@@ -30,6 +33,8 @@ from benchmarks.requests import cpu
 from homeserver.events.drafts import Draft
 from tests.ports import free_port
 from tests.world import Client, Home, Network, drive, good
+
+LINE = re.compile(r"homeserver_event_loop_long_turn_seconds_count\{(.*)\} (.*)")
 
 
 @dataclass(frozen=True)
@@ -68,23 +73,42 @@ async def _room(home: Home, users: Sequence[Client], count: int, said: int) -> s
     return room
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server's process: its id, its port, and that of its metrics."""
+
+    pid: int
+    port: int
+    watched: int
+
+    def long_turns(self) -> Counter[str]:
+        """How many turns of the event loop took long, by where."""
+        found: Counter[str] = Counter()
+        with urlopen(f"http://127.0.0.1:{self.watched}/_homeserver/metrics") as answer:
+            for line in answer.read().decode().splitlines():
+                if counted := LINE.match(line):
+                    found[counted[1]] += int(float(counted[2]))
+        return found
+
+
 @contextmanager
-def running(engine: str, address: str) -> Iterator[tuple[int, int]]:
-    """A server's process on that database: its id and its port."""
+def running(engine: str, address: str) -> Iterator[Running]:
+    """A server's process on that database."""
     with tempfile.TemporaryDirectory(prefix="many-rooms-") as folder:
-        port = free_port()
+        port, watched = free_port(), free_port()
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         program = [sys.executable, "-m", "homeserver"]
         subprocess.run([*program, "init", folder + "/new", "--server-name", NAME], env=environment, check=True, stdout=subprocess.DEVNULL)
         file = Path(folder, "homeserver.yaml")
         chosen = {"postgres": address} if engine == "postgres" else {"sqlite": address}
         settings = {"server_name": NAME, "data_dir": folder + "/new", "database": chosen, "logging": {"level": "warn"}}
-        settings |= {"rate_limits": {"enabled": False}, "listeners": [{"host": "127.0.0.1", "port": port}]}
+        listeners = [{"host": "127.0.0.1", "port": port}, {"host": "127.0.0.1", "port": watched, "resources": ["metrics"]}]
+        settings |= {"rate_limits": {"enabled": False}, "listeners": listeners}
         file.write_text(yaml.safe_dump(settings))
         process = subprocess.Popen([*program, "run", str(file)], env=environment)
         try:
             _first_answer(port, process)
-            yield process.pid, port
+            yield Running(process.pid, port, watched)
         finally:
             process.terminate()
             process.wait()
@@ -108,14 +132,14 @@ def memory(pid: int) -> int:
     return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon"))
 
 
-def measure(what: str, server: tuple[int, int], tokens: Sequence[str], rooms: Sequence[str], limit: int, *, lazy: bool) -> None:
+def measure(what: str, server: Running, tokens: Sequence[str], rooms: Sequence[str], limit: int, *, lazy: bool) -> None:
     """All ask at once."""
-    pid, port = server
+    pid, before = server.pid, server.long_turns()
     wish = {"room": {"rooms": list(rooms), "timeline": {"limit": limit}, "state": {"lazy_load_members": lazy}}}
     begin, began = cpu(pid), time.perf_counter()
     most = 0
     with ThreadPoolExecutor(len(tokens)) as pool:
-        answers = [pool.submit(asked, port, token, wish) for token in tokens]
+        answers = [pool.submit(asked, server.port, token, wish) for token in tokens]
         while not all(answer.done() for answer in answers):
             most = max(most, memory(pid))
             time.sleep(0.02)
@@ -123,6 +147,8 @@ def measure(what: str, server: tuple[int, int], tokens: Sequence[str], rooms: Se
     wall, used = time.perf_counter() - began, (cpu(pid) - begin) / len(tokens)
     figures = f"{wall:8.2f} s {used * 1e3:9.1f} ms of CPU a sync {sizes[0] / 1024:9.0f} KiB each, at most {most // 1024:5} MiB"
     print(f"{what:16} timeline {limit:4} {figures}", flush=True)
+    for where, count in (server.long_turns() - before).most_common():
+        print(f"{'':16} {count:4} long turns: {where}")
 
 
 def main() -> None:

@@ -43,15 +43,16 @@ class CaughtUp:
         standing = self._known(viewer)
         return None if standing is None else standing.keys
 
-    def remember(self, viewer: Viewer, since: SyncToken | None, read: Read, ignored: frozenset[str]) -> None:
-        """What was read for a device that came with the token `since`, and whose user ignores these."""
+    def remember(
+        self, viewer: Viewer, since: SyncToken | None, read: Read, introduced: frozenset[tuple[str, str]], ignored: frozenset[str]
+    ) -> None:
+        """What was read for a device that came with the token `since`: what introduces these, and whom its user ignores."""
         found, beside, token = read.found, read.beside, read.token
         known = self._known(viewer)
         if len(beside.to_device) >= PAGE:  # there may be more
             self.database.memory.forget(("standing", viewer.user_id, viewer.device_id))
             return
         counts: dict[str, RoomCounts] = {}
-        introduced = frozenset((room.room_id, user) for room in found.joined for user in room.introduced)
         if known is not None:
             if known.upto == found.upto:
                 counts = known.counts

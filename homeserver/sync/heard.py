@@ -24,15 +24,22 @@ class Read:
     selection: Selection
     keys: frozenset[str]
     """Of all that concerns the device."""
+    body: bytes | None = b""
+    """As JSON, where that was made with it; None where that is too much to be made at once."""
 
     @property
     def news(self) -> bool:
         """Whether a waiting client is told anything."""
         return answer.is_news(self.found, self.beside)
 
+    @property
+    def introduced(self) -> frozenset[tuple[str, str]]:
+        """(room, user) of the memberships that come along, where members are loaded lazily."""
+        return frozenset((room.room_id, user) for room in self.found.joined for user in room.introduced)
+
     def encode(self) -> bytes:
         """As JSON."""
-        return answer.assemble(self.found, self.beside, str(self.token), self.selection)
+        return self.body or answer.assemble(self.found, self.beside, str(self.token), self.selection)
 
 
 @dataclass(slots=True)

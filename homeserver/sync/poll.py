@@ -14,13 +14,12 @@ from homeserver.storage import account_data, members
 from homeserver.storage.database import Database, committed
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import changes, spoken, streaming
-from homeserver.sync.answer import Beside
 from homeserver.sync.beside import Live, Sources
 from homeserver.sync.caught_up import CaughtUp, concerns
 from homeserver.sync.heard import Heard, Read
 from homeserver.sync.selection import Selection
 from homeserver.sync.standing import IGNORED
-from homeserver.sync.telling import Changes, Question
+from homeserver.sync.telling import Question
 from homeserver.sync.token import SyncToken
 
 MAX_WAIT = 30 * 60.0
@@ -73,7 +72,7 @@ class Poll:
             return self._encoded(await self._look(viewer, since, selection))
 
     def _encoded(self, told: Read | Heard) -> bytes | AsyncIterator[bytes]:
-        if isinstance(told, Read) and streaming.is_large(told):
+        if isinstance(told, Read) and told.body is None:
             return streaming.pieces(self.database, told)
         return told.encode()
 
@@ -93,28 +92,31 @@ class Poll:
 
     async def _read(self, question: Question, since: SyncToken | None) -> Read:
         live = self.sources.live()
-        found, beside, inbox, unheard = await self.database.read(self._everything, question, since, live)
-        token = SyncToken(found.upto, live.typing, live.presence, inbox, live.heard)
-        read = Read(found, beside, token, question.selection, concerns(question.viewer, found.in_rooms))
-        self.caught_up.remember(question.viewer, since, read, unheard)
+        read, introduced, unheard = await self.database.read(self._everything, question, since, live)
+        self.caught_up.remember(question.viewer, since, read, introduced, unheard)
         return read
 
     def _everything(
         self, txn: Transaction, question: Question, since: SyncToken | None, live: Live
-    ) -> tuple[Changes, Beside, int, frozenset[str]]:
+    ) -> tuple[Read, frozenset[tuple[str, str]], frozenset[str]]:
+        """Also put together here, as far as it is at hand: the event loop is not held up by what many rooms have to tell."""
         user = question.viewer.user_id
         # Of somebody who has nothing yet all is read at once, and among it whom they ignore.
         entries = account_data.all_of(txn, user) if question.since is None else None
         selection = replace(question.selection, ignored=ignored(txn, user) if entries is None else _ignored_among(entries))
         question = replace(question, selection=selection)
         found = changes.read(txn, question, committed(txn), entries)
-        said = self.sources.said(since, live, concerns(question.viewer, found.in_rooms))
-        heard = spoken.sort(said, question.viewer, selection, selection.ignored)
+        keys = concerns(question.viewer, found.in_rooms)
+        heard = spoken.sort(self.sources.said(since, live, keys), question.viewer, selection, selection.ignored)
         found = spoken.merged(found, heard, str(SyncToken(found.upto)), selection)
         if selection.lazy and heard.speakers:
             found = spoken.introduced(txn, found, heard.speakers)
         beside, inbox = self.sources.read(txn, question, since, found, heard)
-        return found, beside, inbox, selection.ignored
+        token = SyncToken(found.upto, live.typing, live.presence, inbox, live.heard)
+        read = Read(found, beside, token, question.selection, keys)
+        if since is None or read.news:
+            read = replace(read, body=None if streaming.is_large(read) else read.encode())
+        return read, read.introduced, selection.ignored
 
 
 def ignored(txn: Transaction, user_id: str) -> frozenset[str]:

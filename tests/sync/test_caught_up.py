@@ -25,7 +25,7 @@ class Forgetful(CaughtUp):
     def answer(self, question: Any, since: Any) -> None:
         return None
 
-    def remember(self, viewer: Any, since: Any, told: Any, ignored: Any) -> None:
+    def remember(self, *told: Any) -> None:
         """Nothing is kept."""
 
 

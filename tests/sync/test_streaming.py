@@ -3,8 +3,12 @@
 import orjson
 import pytest
 
+from homeserver.rooms.presenting import Viewer
 from homeserver.sync import streaming, whole
+from homeserver.sync.selection import Selection
+from homeserver.sync.telling import Question
 from homeserver.web.types import Request
+from tests.bounded import calls
 from tests.sync.test_costs import in_rooms
 from tests.world import Network, good, story
 
@@ -48,3 +52,37 @@ async def test_a_state_that_is_sent_later_is_that_of_the_moment_of_the_token(net
     assert not isinstance(response.body, bytes)
     sent = b"".join([piece async for piece in response.body])
     assert b'"then"' in sent and b'"now"' not in sent
+
+
+@story
+async def test_the_event_loop_does_the_same_for_many_rooms_and_for_few(network: Network) -> None:
+    a = network.server("a")
+    alice, bob, carl = [await a.user(name) for name in ("alice", "bob", "carl")]
+    poll, did = a.server.following.poll, []
+    for client, count in ((bob, 3), (carl, 12)):
+        await in_rooms(alice, client, count)
+        viewer = Viewer(client.user_id, client.device_id, network.clock.now())
+        read = await poll._read(Question(viewer, None, Selection()), None)
+        did.append(calls(lambda read=read: poll._encoded(read)))  # type: ignore[misc]
+        assert read.body is not None and len(orjson.loads(read.body)["rooms"]["join"]) == count
+    assert did[0] == did[1]
+
+
+@pytest.mark.parametrize("large", [0, 10_000], ids=["states read later", "states at hand"])
+@story
+async def test_a_piece_has_a_size_however_many_rooms_there_are(network: Network, large: int) -> None:
+    a = network.server("a")
+    alice, bob = await a.user("alice"), await a.user("bob")
+    await in_rooms(alice, bob, 24)
+    request = Request("GET", "/_matrix/client/v3/sync", headers={"authorization": f"Bearer {bob.token}"})
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(whole, "LARGE", large)
+        small.setattr(streaming, "AT_ONCE", 20_000)
+        response = await a.respond(request)
+        assert not isinstance(response.body, bytes)
+        reads, sizes = a.server.database.counts.reads, []
+        async for piece in response.body:
+            sizes.append(len(piece))
+            # Each is made by a reader, not by the event loop.
+            assert a.server.database.counts.reads == reads + len(sizes)
+    assert len(sizes) > 5 and max(sizes) < 40_000
