@@ -1,0 +1,83 @@
+"""Work that waits: for a wake-up, or for the time at which the last look said that there is more.  Knows not what it is."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+LONGEST_SECONDS = 60.0  # between two looks: a wake-up may have been lost, or the work of another process left behind
+
+log = Logger()
+
+
+class Watch(Protocol):
+    """`storage.wakeups.Watch`, which is higher up."""
+
+    async def wait(self, timeout: float) -> bool:
+        """Return when something was fired, or after `timeout` seconds."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End."""
+
+
+class Wakeups(Protocol):
+    """`storage.wakeups.Wakeups`, likewise."""
+
+    def watch(self, keys: Iterable[str]) -> Watch:
+        """An interest in these keys."""
+
+
+@dataclass
+class Work:
+    """Calls `look`, which does what there is to do and answers the seconds until there may be more, or None if there never is.
+
+    It is called at the start, after these seconds, and when one of `keys` is fired; a failure is logged, and tried again after `again`.
+    """
+
+    wakeups: Wakeups
+    look: Callable[[], Awaitable[float | None]]
+    keys: tuple[str, ...] = ()
+    first: float = 0.0  # seconds after the start
+    again: float = LONGEST_SECONDS
+    _running: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = Deferred.fromCoroutine(self._run())
+
+    async def stop(self) -> None:
+        """End, also in the midst of it; the rest is done after the next start."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+
+    async def _run(self) -> None:
+        try:
+            with self.wakeups.watch(self.keys) as watch:
+                wait: float | None = self.first
+                while wait is not None:
+                    if wait > 0:
+                        await watch.wait(wait)
+                    wait = await self._once()
+        except CancelledError:
+            return
+
+    async def _once(self) -> float | None:
+        try:
+            return await self.look()
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("{work} failed", work=getattr(self.look, "__qualname__", "work"))
+            return self.again
+
+
+def until(due: int | None, now: int) -> float:
+    """The seconds until something is due (ms; None: nothing is), as `Work.look` answers them."""
+    return LONGEST_SECONDS if due is None else max(0.0, min(LONGEST_SECONDS, (due - now) / 1000))
