@@ -2,7 +2,8 @@
 
 A turn is what the loop does between two looks at its sockets.  Whoever gives the loop something to run calls `begin` first; the turn
 ends when the loop comes to what `begin` has put behind everything that is ready, so a turn is at times two short ones.  Beside the
-loop a thread looks at every turn that is `LOOK` old, and notes where the loop's thread is.  It sleeps while the loop does.
+loop a thread looks at every turn that is `LOOK` old, and notes where the loop's thread is.  It sleeps while the loop does: whenever it
+finds the loop waiting, until the next turn begins.
 """
 
 import gc
@@ -12,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event, Thread, get_ident
+from queue import SimpleQueue
+from threading import Thread, get_ident
 from types import FrameType
 from typing import Any
 
 LONG = 0.020  # seconds
 LOOK = 0.008  # so that a long turn is looked at before it ends
 LOOK_AGAIN = 0.003
-IDLE_LOOKS = 25
 MOST = 0.75
 ROOT = str(Path(__file__).parent) + "/"
 BELOW = frozenset(ROOT + name for name in ("eventloop.py", "running.py", "__main__.py", "turns.py"))  # in every stack
@@ -63,8 +64,8 @@ class Turns:
         self.began = 0.0  # zero: the loop waits
         self._collected = self._collected_before = self._collecting = 0.0
         self._seen: Seen | None = None
-        self._parked = False
-        self._awake, self._stopped = Event(), Event()
+        self._parked = self._stopped = False
+        self._bell: SimpleQueue[None] = SimpleQueue()  # one ring too many costs the thread one look
         self._thread: Thread | None = None
         self._watched = 0
         self.tell: Callable[[LongTurn], None] | None = None
@@ -76,7 +77,7 @@ class Turns:
         self._soon(self.end)
         if self._parked:
             self._parked = False
-            self._awake.set()
+            self._bell.put(None)
 
     def age(self) -> float:
         """Seconds since the turn began."""
@@ -101,7 +102,7 @@ class Turns:
     def watch(self, tell: Callable[[LongTurn], None]) -> None:
         """Begin to look, from the loop's thread."""
         self.tell, self._watched = tell, get_ident()
-        self._stopped.clear()
+        self._stopped = False
         gc.callbacks.append(self._collects)
         self._thread = Thread(target=self._look_again_and_again, name="turns", daemon=True)
         self._thread.start()
@@ -111,8 +112,8 @@ class Turns:
         thread, self._thread, self.tell = self._thread, None, None
         if thread is not None:
             gc.callbacks.remove(self._collects)
-            self._stopped.set()
-            self._awake.set()
+            self._stopped = True
+            self._bell.put(None)
             thread.join()
 
     def _collects(self, phase: str, info: dict[str, Any]) -> None:
@@ -132,20 +133,16 @@ class Turns:
         return began > 0
 
     def _look_again_and_again(self) -> None:
-        idle = 0
-        while not self._stopped.is_set():
-            idle = 0 if self.look() else idle + 1
-            if idle > IDLE_LOOKS:
-                idle = 0
+        while not self._stopped:
+            if not self.look():
                 self._park()
             time.sleep(LOOK if self._seen is None or self._seen.began != self.began else LOOK_AGAIN)
 
     def _park(self) -> None:
-        self._awake.clear()
         self._parked = True
         # A turn that began before it could see that nobody looks.
-        if not self.began and not self._stopped.is_set():
-            self._awake.wait()
+        if not self.began and not self._stopped:
+            self._bell.get()
         self._parked = False
 
 

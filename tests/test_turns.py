@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -66,6 +67,25 @@ def test_a_pause_of_the_garbage_collector_is_told_as_such() -> None:
     loop.turns._collects("stop", {"generation": 2})
     loop.ready.pop()()
     assert [turn.held_by for turn in loop.told] == ["gc"]
+
+
+def test_while_the_loop_waits_nobody_looks() -> None:
+    looks: list[bool] = []
+
+    class Counted(Turns):
+        def look(self) -> bool:
+            looks.append(super().look())
+            return looks[-1]
+
+    ready: list[Callable[[], None]] = []
+    watched = Counted(ready.append)
+    watched.watch(lambda turn: None)
+    for _ in range(3):
+        watched.begin()
+        ready.pop()()
+        time.sleep(0.05)
+    watched.stop()
+    assert len(looks) <= 8  # one when it is woken and has slept, at most two more where the turns came in between
 
 
 def test_functions_of_ours_are_named() -> None:
