@@ -1,7 +1,7 @@
 """How far users say they have read: their own receipts and markers, and those of users elsewhere.  Shows none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.federation.volatile import Edus
 from homeserver.rooms import threads
 from homeserver.rooms.acl import Admits
-from homeserver.storage import account_data, events, members, notable, pushers, receipts, rooms
+from homeserver.storage import account_data, events, members, notable, pushers, read_ahead, receipts, rooms
 from homeserver.storage.database import Database
 from homeserver.storage.notable import MAIN, ROOM
 from homeserver.storage.receipts import PRIVATE, READ, Receipt
@@ -22,7 +22,6 @@ from homeserver.storage.transactions import Transaction
 FULLY_READ = "m.fully_read"
 EDU = "m.receipt"
 MAX_RECEIVED = 500  # receipts of one EDU; more are passed over
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Receipts:
                 admitted[one.room_id] = self.admits(txn, one.room_id, origin)
             if admitted[one.room_id] and _is_thread(txn, one):
                 order = receipts.place(txn, one.room_id, one.event_id)
-                receipts.put(txn, Receipt(one.room_id, one.user_id, one.type, one.thread, one.event_id, order, one.ts))
+                (read_ahead.wait if order is None else receipts.put)(txn, replace(one, order=order))
 
 
 def _check(marker: Marker) -> None:

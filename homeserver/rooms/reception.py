@@ -14,7 +14,7 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.rooms import forks
 from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
-from homeserver.storage import arrivals, events, relations, rooms, search, state
+from homeserver.storage import arrivals, events, read_ahead, relations, rooms, search, state
 from homeserver.storage.arrivals import Around, Known
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Room
@@ -156,6 +156,8 @@ class Reception:
         room, stored = self.entrance.enter(txn, room, decision)
         if status == Status.ACCEPTED:
             self._note_gaps(txn, room, stored, near)
+            if event.event_id in near.read:
+                read_ahead.arrived(txn, stored)
         near.note(stored)
         return room, Outcome(stored, refusal)
 
@@ -285,6 +287,8 @@ class Reception:
             self._note_gaps(txn, room, stored, near)
             relations.add(txn, stored)
             search.add(txn, stored)
+            if event.event_id in near.read:
+                read_ahead.arrived(txn, stored)
             room, _ = self.entrance.redactions(txn, room, stored, near.awaited.get(event.event_id, ()))
         # What nobody sent although it was asked for will not come: the walk goes on without it.
         events.close_gaps(txn, room_id, [missing for at, ids in events.gaps_between(txn, room_id, place, place) for missing in ids])

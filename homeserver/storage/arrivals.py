@@ -1,13 +1,13 @@
 """What is here already of the events around some that come in.  Read at once for all of them; judges nothing."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from homeserver.events.event import Event
 from homeserver.storage.events import Status, Stored
 from homeserver.storage.transactions import Transaction
 
-_MISSED, _AWAITED = -1, -2  # marks of rows that are no events
+_MISSED, _AWAITED, _READ = -1, -2, -3  # marks of rows that are no events
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,13 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Around:
     """Of some events and those they name: `known`.  Of some events: which were `missed` by events that are here already, and the
-    numbers of redactions that wait for one (`awaited`).  Kept up to date while the events are written."""
+    numbers of redactions that wait for one (`awaited`), and which somebody says to have read (`read`).  Kept up to date while the events
+    are written."""
 
     known: dict[str, Known]
     missed: set[str]
     awaited: dict[str, list[int]]
+    read: set[str] = field(default_factory=set)
 
     def note(self, stored: Stored) -> None:
         """An event was written."""
@@ -46,7 +48,8 @@ def around(txn: Transaction, room_id: str, batch: Sequence[Event]) -> Around:
     rows = txn.all(
         "SELECT event_id, num, status, state_after FROM events WHERE room_id = :room AND event_id IN :named"
         " UNION ALL SELECT missing_id, 0, -1, NULL FROM gaps WHERE room_id = :room AND missing_id IN :ids"
-        " UNION ALL SELECT target_id, num, -2, NULL FROM redactions WHERE room_id = :room AND target_id IN :ids",
+        " UNION ALL SELECT target_id, num, -2, NULL FROM redactions WHERE room_id = :room AND target_id IN :ids"
+        " UNION ALL SELECT event_id, 0, -3, NULL FROM receipts_ahead WHERE room_id = :room AND event_id IN :ids",
         room=room_id, named=list(named), ids=list(ids),
     )  # fmt: skip
     for event_id, num, mark, after in rows:
@@ -54,6 +57,8 @@ def around(txn: Transaction, room_id: str, batch: Sequence[Event]) -> Around:
             found.missed.add(event_id)
         elif mark == _AWAITED:
             found.awaited.setdefault(event_id, []).append(num)
+        elif mark == _READ:
+            found.read.add(event_id)
         else:
             found.known[event_id] = Known(num, Status(mark), None if after is None else bytes(after))
     return found
