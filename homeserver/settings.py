@@ -233,6 +233,21 @@ class Rooms:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Swarm:
+    """Rooms without a central authority, `org.homeserver.swarm.1`."""
+
+    largest_fetch_events: int = 50_000
+    """The most events that are taken of another server at once: the answer to a join, events that are missing, history.  What is
+    larger is refused whole."""
+    largest_fetch_bytes: Size = Size.parse("64M")
+    """The same in bytes."""
+
+    def __post_init__(self) -> None:
+        if self.largest_fetch_events < 1:
+            raise WrongField("largest_fetch_events", f"expected 1 or more, got {self.largest_fetch_events}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Directory:
     """What can be searched."""
 
@@ -416,6 +431,7 @@ class Settings:
     federation: Federation = Federation()
     keys: Keys = Keys()
     rooms: Rooms = Rooms()
+    swarm: Swarm = Swarm()
     directory: Directory = Directory()
     media: Media = Media()
     presence: Presence = Presence()

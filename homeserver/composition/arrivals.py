@@ -28,7 +28,7 @@ class Arrivals:
 
 def compose(ground: Ground, federation: Federation, rooms: Rooms, edus: Mapping[str, TakeEDU]) -> Arrivals:
     """Make it.  `edus`: what to do with EDUs, by type."""
-    gaps = Gaps(rooms.timeline, federation.peers, federation.keyring, ground.clock)
+    gaps = Gaps(rooms.timeline, federation.peers, federation.keyring, ground.clock, federation.fetches)
     withdrawals = Withdrawals(ground.database, ground.identity)
     inbox = Inbox(ground.database, gaps, ground.clock, edus, withdrawals.take, federation.entering)
     endpoints = (Transactions(inbox, ground.settings.federation.max_transaction), InviteProofs(Proofs(gaps)))

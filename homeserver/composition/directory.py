@@ -46,7 +46,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
     listing = Listing(database, settings.publication)
     names = Names(database)
     spaces = Spaces(database, federation.peers, Told(ground.clock), ground.identity.name)
-    history = History(rooms.timeline, federation.peers, federation.keyring)
+    history = History(rooms.timeline, federation.peers, federation.keyring, federation.fetches)
     timestamps = Timestamps(database, federation.peers, history, ground.identity.name)
     endpoints = (
         PublicRoomPages(public, listing, ground.identity, ground.clock, settings.public_rooms_without_login),

@@ -14,10 +14,12 @@ from homeserver.federation.authentication import Admission, Authentication
 from homeserver.federation.backoff import Backoff
 from homeserver.federation.conversation import Conversation
 from homeserver.federation.entering import Entering
+from homeserver.federation.fetches import Fetches
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.outbox import Outbox
 from homeserver.federation.peers import Peers
 from homeserver.federation.volatile import Edus
+from homeserver.web.kept import Kept
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Federation:
     edus: Edus
     outbox: Outbox
     entering: Entering
+    fetches: Fetches
     endpoints: tuple[object, ...]
     services: tuple[Service, ...]
 
@@ -52,4 +55,8 @@ def compose(ground: Ground, bus: Bus) -> Federation:
     )
     outbox = Outbox(ground.database, peers, backoff, clock, SystemRandom())
     authentication = Authentication(identity, keyring, backoff, admission)
-    return Federation(peers, keyring, backoff, authentication, outbox, outbox, Entering(clock, bus), endpoints, (outbox,))
+    swarm = ground.settings.swarm
+    fetches = Fetches(swarm.largest_fetch_events, int(swarm.largest_fetch_bytes))
+    text = "Answers of other servers that were larger than is taken of a swarm"
+    ground.metrics.registry.register(Kept("homeserver_fetches_refused", text, lambda: fetches.refused))
+    return Federation(peers, keyring, backoff, authentication, outbox, outbox, Entering(clock, bus), fetches, endpoints, (outbox,))

@@ -60,11 +60,11 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     aliases = Aliases(ground.database, ground.identity, peers, asking)
     standing = register(ground)
     invites = Invites(timeline, peers, keyring, asking.summon, standing)
-    joins = Joins(timeline, handshake, keyring, federation.entering)
+    joins = Joins(timeline, handshake, keyring, federation.entering, federation.fetches)
     leaves = Leaves(timeline, handshake)
     due = Due(ground.database, ground.clock, standing, Expiry(timeline, leaves, federation.entering), Accepting(joins, invites))
     endpoints = (
-        Reading(ground.database, ground.clock, History(timeline, peers, keyring)),
+        Reading(ground.database, ground.clock, History(timeline, peers, keyring, federation.fetches)),
         Sending(timeline, invites, aliases, rooms.delayed, speaking),
         Relations(ground.database, ground.clock),
         CreateRoom(timeline, invites, aliases, ground.settings.rooms.default_version, ground.settings.directory.publication),

@@ -18,6 +18,7 @@ from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.deferring import every, in_turns
 from homeserver.federation.failures import PeerError, TimedOut, Unreachable
+from homeserver.federation.fetches import Fetches, TooMuch
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
 from homeserver.rooms.forks import MissingPredecessors
@@ -70,6 +71,7 @@ class Gaps:
     peers: Peers
     keyring: Keyring
     clock: Clock
+    fetches: Fetches
 
     async def accept(self, origin: ServerName, event: Event) -> Outcome:
         """Take in an event whose signatures were verified, after what it needs.
@@ -220,6 +222,10 @@ class Gaps:
 
     async def _read(self, place: _Place, raws: Raws) -> list[Event]:
         """The events in `raws` that are of this room, well-formed and signed; the others are passed over."""
+        try:
+            self.fetches.check(place.version, "missing events", place.room_id, raws)
+        except TooMuch as error:
+            raise Unfillable(str(error)) from None
         found: dict[str, Event] = {}
         async for some in in_turns(raws, 50, self.clock):
             for raw in some:

@@ -14,6 +14,7 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.failures import PeerError
+from homeserver.federation.fetches import Fetches, TooMuch
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Peers
 from homeserver.rooms.timeline import Timeline
@@ -35,6 +36,7 @@ class History:
     timeline: Timeline
     peers: Peers
     keyring: Keyring
+    fetches: Fetches
 
     async def fill(self, room_id: RoomID, place: Order, missing: Sequence[str]) -> bool:
         """Ask servers in the room for what stands in front of `place`; whether anything came."""
@@ -45,7 +47,8 @@ class History:
         for server in servers[:CANDIDATES]:
             try:
                 raw = await self.peers.backfill(server, room_id, list(missing)[:20], PAGE)
-            except PeerError as error:
+                self.fetches.check(version, "history", room_id, raw)
+            except (PeerError, TooMuch) as error:
                 log.info("no history of {room} from {server}: {error}", room=room_id, server=server, error=str(error))
                 continue
             batch = await self._believed(version, room_id, raw)
@@ -86,7 +89,8 @@ class History:
                 continue
             try:
                 raw = await self.peers.event_auth(server, room_id, event.event_id)
-            except PeerError:
+                self.fetches.check(event.version, "history", room_id, raw)
+            except (PeerError, TooMuch):
                 continue
             chain = await self._believed(event.version, room_id, raw)
             fetched |= {one.event_id for one in chain}

@@ -11,11 +11,13 @@ MOST = 20
 # The more a refusal says about the user and the room, the more it is worth telling; the rest are the server's own troubles.
 WEIGHT = {
     "M_INCOMPATIBLE_ROOM_VERSION": 5,
+    "M_TOO_LARGE": 3,
     "M_UNABLE_TO_AUTHORISE_JOIN": 2,
     "M_UNABLE_TO_GRANT_JOIN": 2,
     "M_FORBIDDEN": 4,
     "M_NOT_FOUND": 1,
 }
+STATUS = {"M_FORBIDDEN": 403, "M_TOO_LARGE": 413}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ def verdict(failures: Sequence[Failure]) -> Refused:
     told = max(failures, key=lambda failure: WEIGHT.get(failure.errcode, 0))
     sentence = "; ".join(f"{failure.server}: {failure.sentence}" for failure in failures)
     weight = WEIGHT.get(told.errcode, 0)
-    if weight >= 4:
+    if weight >= 3:
         # The status is ours: theirs may say that somebody is logged out, or anything else.
-        return Refused(403 if told.errcode == "M_FORBIDDEN" else 400, told.errcode, sentence)
+        return Refused(STATUS.get(told.errcode, 400), told.errcode, sentence)
     if weight >= 1:
         return NotFound(sentence)
     return Refused(502, "M_UNKNOWN", f"No candidate server could be reached ({sentence})")

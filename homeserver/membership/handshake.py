@@ -21,6 +21,7 @@ from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.events.versions import RoomVersion
 from homeserver.federation.answers import Template
 from homeserver.federation.failures import Answered, PeerError
+from homeserver.federation.fetches import TooMuch
 from homeserver.federation.peers import Peers
 from homeserver.identity import Identity
 from homeserver.membership import candidates
@@ -157,6 +158,8 @@ def failure(server: ServerName, error: Exception) -> Failure:
         return Failure(server, error.status, error.errcode, f"{error.errcode}: {error.message}")
     if isinstance(error, PeerError):
         return Failure(server, 0, "", error.reason)
+    if isinstance(error, TooMuch):
+        return Failure(server, 413, "M_TOO_LARGE", str(error))
     return Failure(server, 0, "", str(error) or type(error).__name__)
 
 

@@ -16,6 +16,7 @@ from homeserver.events.versions import RoomVersion
 from homeserver.federation.answers import Joined
 from homeserver.federation.deferring import in_steps, in_turns
 from homeserver.federation.entering import Entering
+from homeserver.federation.fetches import Fetches
 from homeserver.federation.keyring import Keyring
 from homeserver.membership import blocks, candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
@@ -48,6 +49,7 @@ class Joins:
     handshake: Handshake
     keyring: Keyring
     entering: Entering
+    fetches: Fetches
 
     async def join(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
         """Join `user`; who is in the room already stays in it.  `content` are fields of the member event beside name and picture.
@@ -101,6 +103,7 @@ class Joins:
         """Take in the room that a candidate answered with.  Raises `Malformed` or `Denied` when the answer is no good."""
         answer: Joined = done.answer
         version = done.event.version
+        self.fetches.check(version, "the state of the room", done.event.room_id, [*answer.state, *answer.auth_chain])
         join = _signed(done)
         # What is state is mostly in the auth chain, too.
         received = await self._read(version, {bytes(raw): None for raw in (*answer.state, *answer.auth_chain)})
