@@ -5,7 +5,7 @@ Says nothing about who may see them: `visibility` has decided that.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -50,8 +50,7 @@ def present(
     others = {line.replaces for line in batch if line.replaces is not None}
     others |= {line.redacted_by for line in batch if line.redacted_by is not None}
     found = lines.by_number(txn, others) if others else {}
-    own = [line.num for line in batch if line.sender == user] if viewer.device_id else []
-    sent = events.transactions_of(txn, user, viewer.device_id or "", own) if own else {}
+    sent = transactions(txn, viewer, batch)
     memberships = _memberships(txn, user, batch) if known is None else known
     shown = []
     for line in batch:
@@ -69,6 +68,12 @@ def present(
             unsigned["m.relations"] = relations[line.event_id]
         shown.append(_spliced(txn, line, unsigned, room_id=room_id))
     return shown
+
+
+def transactions(txn: Transaction, viewer: Viewer, batch: Iterable[Line]) -> Mapping[int, str]:
+    """The transactions under which the viewer's device sent events, by their numbers."""
+    own = [line.num for line in batch if line.sender == viewer.user_id] if viewer.device_id else []
+    return events.transactions_of(txn, viewer.user_id, viewer.device_id or "", own) if own else {}
 
 
 def _add_others(txn: Transaction, unsigned: dict[str, Any], line: Line, found: Mapping[int, Line]) -> None:
@@ -106,6 +111,31 @@ def shared(txn: Transaction, batch: Sequence[Line], *, room_id: bool = True) -> 
     """The events in client format, with what is true for every viewer and at any time: no age, no membership, no transaction."""
     nobody = Viewer(UserID(""), None, 0)
     return present(txn, nobody, batch, room_id=room_id, known={}, aged=False)
+
+
+class Prepared(NamedTuple):
+    """An event as members of its room see it, but for its end: its age, and the transaction of who sent it."""
+
+    head: bytes
+    ts: int
+
+
+def prepared(txn: Transaction, batch: Sequence[Line]) -> list[Prepared]:
+    """The events, without their room, for whoever was joined at all of them."""
+    nobody = Viewer(UserID(""), None, 0)
+    joined = {line.state_before or b"": "join" for line in batch}
+    shown = present(txn, nobody, batch, room_id=False, known=joined, aged=False)
+    return [Prepared(one[:-2], line.ts) for one, line in zip(shown, batch, strict=True)]
+
+
+def ended(heads: Iterable[Prepared], now: int, transactions: Iterable[str | None]) -> list[bytes]:
+    """The events, with the transaction under which the viewer's device sent each."""
+    return [
+        b'%b,"age":%d}}' % (head, max(0, now - ts))
+        if sent is None
+        else b'%b,"age":%d,"transaction_id":%b}}' % (head, max(0, now - ts), orjson.dumps(sent))
+        for (head, ts), sent in zip(heads, transactions, strict=True)
+    ]
 
 
 def told(viewer: Viewer, stored: Stored, replaced: Stored | None, transaction: str | None = None) -> bytes:

@@ -1,10 +1,12 @@
 """Many rooms of one user at once: what sliding sync reads about all rooms of a window in few statements.  Knows no rule."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from homeserver.storage.lines import COLUMNS, PLACE, Line, Order
 from homeserver.storage.links import Row
+from homeserver.storage.members import DECLINED
 from homeserver.storage.receipts import Receipt
 from homeserver.storage.rooms import remember_versions as remember
 from homeserver.storage.state import Key
@@ -15,9 +17,8 @@ LINE = 700  # bytes of a line beside its body, roughly
 END: Order = (2**62, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a room's timeline looked like: as long as these three say the same, it is the same."""
+class Look(NamedTuple):
+    """What a room looked like: as long as these three say the same, so do its timeline, its state and what relates to its events."""
 
     seq: int
     removals: int
@@ -57,21 +58,37 @@ def of_user(txn: Transaction, user: str, known: Iterable[str], now: int) -> list
     rows = txn.all(
         "SELECT members.room_id, members.membership, members.sender, members.num, members.position, members.forgotten,"
         " rooms.version, rooms.seq, rooms.removals, rooms.active, rooms.bumped, rooms.position,"
-        " rooms.joined_members, rooms.invited_members, rooms.last_order, events.ts FROM members"
-        " LEFT JOIN rooms ON rooms.room_id = members.room_id"
-        " LEFT JOIN events ON events.num = members.num AND members.membership <> 'join'"
+        " rooms.joined_members, rooms.invited_members, rooms.last_order,"
+        " CASE WHEN members.membership <> 'join' THEN (SELECT ts FROM events WHERE events.num = members.num) END"
+        " FROM members LEFT JOIN rooms ON rooms.room_id = members.room_id"
         " WHERE members.user_id = :user AND (members.room_id IN :known"
         " OR (members.forgotten = 0 AND (members.membership IN ('join', 'invite', 'knock') OR (members.sender <> :user"
         " AND EXISTS (SELECT 1 FROM membership_changes changes WHERE changes.user_id = :user AND changes.room_id = members.room_id"
         " AND changes.membership IN ('join', 'invite', 'knock'))))))",
         user=user, known=list(known),
     )  # fmt: skip
-    return [_listed(row, user, now) for row in rows]
+    listed = [_listed(row, user, now) for row in rows]
+    declined = [row[0] for row in rows if row[5] == DECLINED]
+    return _as_shown(txn, user, listed, declined) if declined else listed
+
+
+def _as_shown(txn: Transaction, user: str, listed: Sequence[Listed], declined: Sequence[str]) -> list[Listed]:
+    """Rooms of which the user has declined an invite look to them as if they had left."""
+    rows = txn.all(
+        "SELECT room_id, position, num FROM membership_changes WHERE user_id = :user AND room_id IN :rooms ORDER BY position",
+        user=user, rooms=list(declined),
+    )  # fmt: skip
+    last = {room: (position, num) for room, position, num in rows}
+    return [
+        replace(one, membership="leave", by=user, moved=last[one.room_id][0], num=last[one.room_id][1]) if one.room_id in last else one
+        for one in listed
+    ]
 
 
 def _listed(row: Row, user: str, now: int) -> Listed:
-    room, membership, by, num, moved, forgotten, version, *numbers, ts = row
-    seq, removals, active, bumped, changed, joined, invited, last = (number or 0 for number in numbers)
+    room, membership, by, num, moved, forgotten, version, seq, removals, active, bumped, changed, joined, invited, last, ts = row
+    if version is None:
+        seq = removals = active = bumped = changed = joined = invited = last = 0
     look = Look(seq, removals, changed)
     if membership != "join":
         # Later events are not theirs to know of.  The time is what the sender says, but nobody stands in the future.
@@ -236,12 +253,22 @@ def heroes(txn: Transaction, user: str, rooms: Iterable[str], most: int) -> dict
 
 def related(txn: Transaction, events: Mapping[str, Iterable[str]], kinds: Sequence[str]) -> set[str]:
     """Those of the rooms where something relates to these events in one of these ways."""
-    at_all = txn.all(
+    return targets_of(txn, {room: events[room] for room in with_relations(txn, events, kinds)}, kinds)
+
+
+def with_relations(txn: Transaction, rooms: Iterable[str], kinds: Sequence[str]) -> set[str]:
+    """Those of the rooms where anything relates to anything in one of these ways."""
+    rows = txn.all(
         "SELECT room_id FROM rooms WHERE room_id IN :rooms AND EXISTS (SELECT 1 FROM relations"
         " WHERE relations.room_id = rooms.room_id AND rel_type IN :kinds)",
-        rooms=list(events), kinds=kinds,
+        rooms=list(rooms), kinds=kinds,
     )  # fmt: skip
-    targets = [(room, event) for (room,) in at_all for event in events[room]]
+    return {room for (room,) in rows}
+
+
+def targets_of(txn: Transaction, events: Mapping[str, Iterable[str]], kinds: Sequence[str]) -> set[str]:
+    """`related`, of rooms where there are relations."""
+    targets = [(room, event) for room, some in events.items() for event in some]
     sql = "SELECT DISTINCT room_id FROM relations WHERE (room_id, target_id) IN :targets AND rel_type IN :kinds"
     return {room for (room,) in txn.all(sql, targets=targets, kinds=kinds)} if targets else set()
 

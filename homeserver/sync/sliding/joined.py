@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
-from homeserver.storage import lines, windows
+from homeserver.rooms.presenting import Prepared, Viewer
+from homeserver.storage import lines, looks, windows
 from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
-from homeserver.storage.windows import Hero
+from homeserver.storage.windows import Hero, Look
 from homeserver.sync.sliding.connection import remembered
 from homeserver.sync.sliding.task import Reader, Task, Telling
 from homeserver.sync.sliding.wanted import ANY, MEMBER
@@ -54,24 +56,20 @@ def tell(txn: Transaction, reader: Reader, tasks: Iterable[Task]) -> dict[str, T
     if not wanted:
         return {}
     windows.remember_versions(txn, (task.chosen.room for task in wanted.values()))
-    came = windows.joined_at(txn, reader.viewer.user_id, wanted)
+    came = looks.came(txn, reader.viewer.user_id, {room: task.chosen.room.moved for room, task in wanted.items()})
     wanted = {room: _again(task, came.get(room)) for room, task in wanted.items()}
     timelines = _timelines(txn, reader, wanted, {room: order for room, (_, order) in came.items()})
     pieces, names = _state(txn, reader, wanted, timelines)
-    nums = {num for piece in pieces.values() for num in piece.nums.values()} | {num for some in names.values() for num in some.values()}
-    loaded = lines.by_number(txn, nums)
-    nameless = [
-        room
-        for room, piece in pieces.items()
-        if (piece.members or piece.name) and not _text(loaded, names.get(room, {}).get(NAME), "name")
-    ]
+    loaded = _load(txn, wanted, pieces, names)
+    texts = {room: _texts(loaded, some) for room, some in names.items()}
+    nameless = [room for room, piece in pieces.items() if (piece.members or piece.name) and not texts.get(room, {}).get("name")]
     heroes = windows.heroes(txn, reader.viewer.user_id, nameless, HEROES) if nameless else {}
-    shown = _present(txn, reader, timelines)
-    state = _present_state(txn, reader, pieces, loaded)
+    shown = _present(txn, reader, wanted, timelines)
+    state = _present_state(pieces, loaded)
     told = {}
     for room, task in wanted.items():
         section = _section(task, timelines[room], reader)
-        section |= _names(pieces[room], names.get(room, {}), loaded, task.since is None)
+        section |= _names(pieces[room], texts.get(room, {}), task.since is None)
         if pieces[room].members:
             section |= {"joined_count": task.chosen.room.joined, "invited_count": task.chosen.room.invited}
         if heroes.get(room):
@@ -93,9 +91,10 @@ def _again(task: Task, came: tuple[int, Order] | None) -> Task:
 
 
 def _timelines(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], came: Mapping[str, Order]) -> dict[str, Shown]:
-    newest = windows.latest(txn, {room: (task.chosen.room.look, task.chosen.limit + 1) for room, task in tasks.items()})
-    orders = [some[-1].place[0] for some in newest.values() if some]
-    gaps = windows.gaps(txn, tasks, min(orders)) if orders else {}
+    wanted = {room: (task.chosen.room.look, task.chosen.limit + 1) for room, task in tasks.items()}
+    newest = windows.latest(txn, wanted)
+    orders = {room: some[-1].place[0] for room, some in newest.items() if some}
+    gaps = looks.gaps(txn, {room: wanted[room] for room in orders}, orders.__getitem__)
     shown = {}
     for room, task in tasks.items():
         found = newest[room][::-1]
@@ -152,22 +151,23 @@ def _state(
     changes = _changes(txn, reader, tasks)
     whole = {room: task for room, task in tasks.items() if task.since is None or task.wider}
     types = {kind for task in whole.values() for kind, _ in task.chosen.wanted.pairs} - {MEMBER, ANY}
-    current = windows.state_of_types(txn, tasks, types | {NAME[0], AVATAR[0]})
+    seen = {room: task.chosen.room.look for room, task in tasks.items()}
+    current = looks.state_of_types(txn, seen, frozenset(types | {NAME[0], AVATAR[0]}))
     wide = [room for room, task in whole.items() if task.chosen.wanted.wide]
     everybody = [room for room, task in whole.items() if MEMBER in task.chosen.wanted.types]
     lazy = {room: _concerned(timelines[room]) for room, task in tasks.items() if task.chosen.wanted.lazy}
-    keys = {(room, MEMBER, user) for room, users in lazy.items() for user in users}
-    keys |= {(room, MEMBER, user) for room, task in whole.items() for user in task.chosen.wanted.users}
+    users = {room: frozenset(task.chosen.wanted.users) for room, task in whole.items()}
     found = [
         current,
         windows.state_without_members(txn, wide) if wide else {},
         windows.state_of_types(txn, everybody, [MEMBER]) if everybody else {},
-        windows.state_at_keys(txn, keys) if keys else {},
+        looks.members(txn, seen, lazy),
+        looks.members(txn, seen, users),
     ]
     pieces = {}
     for room, task in tasks.items():
         now = {key: num for part in found for key, num in part.get(room, {}).items()}
-        pieces[room] = _pieces(task, changes.get(room, {}), now, lazy.get(room, set()), timelines[room])
+        pieces[room] = _pieces(task, changes.get(room, {}), now, lazy.get(room, frozenset()), timelines[room])
     return pieces, {room: {key: some[key] for key in (NAME, AVATAR) if key in some} for room, some in current.items()}
 
 
@@ -184,13 +184,13 @@ def _changes(txn: Transaction, reader: Reader, tasks: Mapping[str, Task]) -> dic
     return found
 
 
-def _concerned(shown: Shown) -> set[str]:
+def _concerned(shown: Shown) -> frozenset[str]:
     """Who matters for a timeline: who says something in it, and of whom it says that they came or went."""
-    senders: set[str] = {line.sender for line in shown.events}
+    senders = frozenset([line.sender for line in shown.events])
     return senders | {line.key[1] for line in shown.events if line.type == MEMBER and line.state_key is not None}
 
 
-def _pieces(task: Task, changes: Mapping[Key, int | None], now: Mapping[Key, int], lazy: set[str], shown: Shown) -> Pieces:
+def _pieces(task: Task, changes: Mapping[Key, int | None], now: Mapping[Key, int], lazy: frozenset[str], shown: Shown) -> Pieces:
     wanted, told = task.chosen.wanted, task.told
     if task.since is None:
         nums = {key: num for key, num in now.items() if wanted.matches(key)}
@@ -236,20 +236,38 @@ def _section(task: Task, shown: Shown, reader: Reader) -> dict[str, Any]:
     return section
 
 
-def _names(pieces: Pieces, nums: Mapping[Key, int], loaded: Mapping[int, Line], fresh: bool) -> dict[str, Any]:
-    """Name and avatar, where the client does not know them yet; null where there is none any more."""
+def _load(
+    txn: Transaction, tasks: Mapping[str, Task], pieces: Mapping[str, Pieces], names: windows.State
+) -> dict[int, tuple[Line, bytes]]:
+    """State events by number, each also as it is shown to everybody: as long as nothing is removed in its room, it stays as it is."""
+    removals = {
+        num: task.chosen.room.look.removals
+        for room, task in tasks.items()
+        for nums in (pieces[room].nums, names.get(room, {}))
+        for num in nums.values()
+    }
+
+    def load(missing: list[int]) -> dict[int, tuple[Line, bytes]]:
+        read = lines.by_number(txn, missing)
+        return dict(zip(read, zip(read.values(), presenting.shared(txn, list(read.values()), room_id=False), strict=True), strict=True))
+
+    return looks.kept(txn, "state event", removals, load, lambda some: 1000 + 2 * len(some[1]))
+
+
+def _texts(loaded: Mapping[int, tuple[Line, bytes]], nums: Mapping[Key, int]) -> dict[str, str]:
+    """What a room is called, and its picture."""
     found = {}
-    for told, key, field, content in ((pieces.name, NAME, "name", "name"), (pieces.avatar, AVATAR, "avatar", "url")):
-        text = _text(loaded, nums.get(key), content) if told else None
-        if told and (text is not None or not fresh):
-            found[field] = text
+    for key, field in ((NAME, "name"), (AVATAR, "url")):
+        text = loaded[nums[key]][0].content.get(field) if key in nums and nums[key] in loaded else None
+        if isinstance(text, str) and text:
+            found[key[0][len("m.room.") :]] = text
     return found
 
 
-def _text(loaded: Mapping[int, Line], num: int | None, field: str) -> str | None:
-    line = loaded.get(num) if num is not None else None
-    text = line.content.get(field) if line is not None else None
-    return text if isinstance(text, str) and text else None
+def _names(pieces: Pieces, texts: Mapping[str, str], fresh: bool) -> dict[str, str | None]:
+    """Name and avatar, where the client does not know them yet; null where there is none any more."""
+    told = (("name", pieces.name), ("avatar", pieces.avatar))
+    return {field: texts.get(field) for field, new in told if new and (field in texts or not fresh)}
 
 
 def _hero(hero: Hero) -> dict[str, str]:
@@ -257,39 +275,44 @@ def _hero(hero: Hero) -> dict[str, str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _present(txn: Transaction, reader: Reader, timelines: Mapping[str, Shown]) -> dict[str, orjson.Fragment]:
+def _present(txn: Transaction, reader: Reader, tasks: Mapping[str, Task], timelines: Mapping[str, Shown]) -> dict[str, orjson.Fragment]:
     """The timelines in client format: together, but for those rooms in which more has to be looked up."""
-    related = windows.related(txn, {room: [line.event_id for line in shown.events] for room, shown in timelines.items()}, bundling.KINDS)
+    viewer, seen = reader.viewer, {room: task.chosen.room.look for room, task in tasks.items()}
+    related = looks.related(txn, seen, {room: _ids(shown) for room, shown in timelines.items()}, bundling.KINDS)
     found: dict[str, orjson.Fragment] = {}
-    viewer = reader.viewer
     for room in related:
         shown = timelines[room]
         relations = bundling.bundles(txn, viewer, shown.events, reader.ignored)
-        known = _joined(shown.events) if shown.known else None
+        known = {line.state_before: "join" for line in shown.events if line.state_before is not None} if shown.known else None
         found[room] = presenting.array(presenting.present(txn, viewer, shown.events, room_id=False, relations=relations, known=known))
-    for member in (True, False):
-        rooms = [room for room, shown in timelines.items() if room not in related and shown.known == member]
-        together = [line for room in rooms for line in timelines[room].events]
-        rest = presenting.present(txn, viewer, together, room_id=False, known=_joined(together) if member else None)
-        at = 0
-        for room in rooms:
-            end = at + len(timelines[room].events)
-            found[room] = presenting.array(rest[at:end])
-            at = end
-    return found
+    others = {room: shown for room, shown in timelines.items() if room not in related}
+    early = [room for room, shown in others.items() if not shown.known]
+    rest = iter(presenting.present(txn, viewer, [line for room in early for line in others[room].events], room_id=False))
+    for room in early:
+        found[room] = presenting.array(islice(rest, len(others[room].events)))
+    return found | _to_members(txn, viewer, {room: shown.events for room, shown in others.items() if shown.known}, seen)
 
 
-def _joined(some: Iterable[Line]) -> dict[bytes, str]:
-    return {line.state_before: "join" for line in some if line.state_before is not None}
+def _to_members(
+    txn: Transaction, viewer: Viewer, events: Mapping[str, Sequence[Line]], seen: Mapping[str, Look]
+) -> dict[str, orjson.Fragment]:
+    """The same of rooms in which the viewer was at all these events: that is the same for all of them."""
+
+    def load(missing: list[tuple[str, tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], list[Prepared]]:
+        made = iter(presenting.prepared(txn, [line for room, _ in missing for line in events[room]]))
+        return {(room, nums): list(islice(made, len(nums))) for room, nums in missing}
+
+    wanted = {(room, tuple([line.num for line in some])): seen[room].removals for room, some in events.items()}
+    heads = looks.kept(txn, "timeline", wanted, load, lambda some: 200 + sum(150 + len(one.head) for one in some))
+    sent = presenting.transactions(txn, viewer, [line for some in events.values() for line in some])
+    return {
+        room: presenting.array(presenting.ended(heads[room, nums], viewer.now, map(sent.get, nums))) for room, nums in wanted
+    }
 
 
-def _present_state(
-    txn: Transaction, reader: Reader, pieces: Mapping[str, Pieces], loaded: Mapping[int, Line]
-) -> dict[str, list[Any]]:
-    chosen = [loaded[num] for piece in pieces.values() for num in piece.nums.values() if num in loaded]
-    shown = iter(presenting.shared(txn, chosen, room_id=False))
+def _present_state(pieces: Mapping[str, Pieces], loaded: Mapping[int, tuple[Line, bytes]]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for room, piece in pieces.items():
-        found[room] = [orjson.Fragment(next(shown)) for num in piece.nums.values() if num in loaded]
+        found[room] = [orjson.Fragment(loaded[num][1]) for num in piece.nums.values() if num in loaded]
         found[room] += [{"type": kind, "state_key": key} for kind, key in piece.gone]
     return found
