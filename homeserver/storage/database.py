@@ -238,6 +238,11 @@ class Database:
         return all(writer == self.writer or count <= self._succession.told.get(writer, 0) for writer, count in token.counts)
 
     @property
+    def company(self) -> bool:
+        """Whether other processes of this server write to the database."""
+        return self._horizon.company
+
+    @property
     def writer(self) -> int:
         """The number of this process among the writers."""
         return self._writer.writer
