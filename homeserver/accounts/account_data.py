@@ -1,6 +1,7 @@
 """What clients keep on the server for themselves, tags among it.  Knows not what it means, but for what is not theirs to write."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -36,16 +37,15 @@ class Entry:
         return self
 
 
+Meaning = Callable[[Transaction, Entry, dict[str, Any]], dict[str, Any]]
+"""What the server makes of an entry that a client sets, or removes ({}): does what follows, answers what is kept; raises `Refused`."""
+
+
 def _put(txn: Transaction, entry: Entry, content: bytes) -> None:
     new = account_data.get(txn, entry.user_id, entry.room_id, entry.type) is None
     if new and account_data.count(txn, entry.user_id) >= MAX_ENTRIES:
         raise Refused(400, "M_TOO_LARGE", f"An account has at most {MAX_ENTRIES} entries of account data")
     account_data.put(txn, entry.user_id, entry.room_id, entry.type, content)
-
-
-def _remove(txn: Transaction, entry: Entry) -> None:
-    if not account_data.remove(txn, entry.user_id, entry.room_id, entry.type):
-        raise NotFound("There is no such account data")
 
 
 def _tags(txn: Transaction, entry: Entry) -> dict[str, Any]:
@@ -77,9 +77,10 @@ def _remove_tag(txn: Transaction, entry: Entry, tag: str) -> None:
 
 @dataclass(frozen=True)
 class AccountData:
-    """Account data and tags of all users."""
+    """Account data and tags of all users.  `meanings` are those of types in rooms that mean something to the server."""
 
     database: Database
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
 
     async def read(self, entry: Entry) -> bytes:
         """One entry as JSON; raises `NotFound`."""
@@ -90,14 +91,13 @@ class AccountData:
 
     async def put(self, entry: Entry, content: dict[str, Any]) -> None:
         """Set an entry; an empty one is removed."""
-        raw = orjson.dumps(content)
-        if len(raw) > MAX_CONTENT:
+        if len(orjson.dumps(content)) > MAX_CONTENT:
             raise TooLarge(f"Account data has at most {MAX_CONTENT} bytes")
-        await self.database.write(_put, entry.writable(), raw)
+        await self.database.write(self._put, entry.writable(), content)
 
     async def remove(self, entry: Entry) -> None:
         """Remove an entry; raises `NotFound`."""
-        await self.database.write(_remove, entry.writable())
+        await self.database.write(self._remove, entry.writable())
 
     async def tags(self, user_id: str, room_id: str) -> dict[str, Any]:
         """The tags of a room."""
@@ -117,3 +117,15 @@ class AccountData:
     async def remove_tag(self, user_id: str, room_id: str, tag: str) -> None:
         """Take a tag off a room; nothing happens if it is not there."""
         await self.database.write(_remove_tag, Entry(user_id, room_id, TAGS), tag)
+
+    def _put(self, txn: Transaction, entry: Entry, content: dict[str, Any]) -> None:
+        _put(txn, entry, orjson.dumps(self._meant(txn, entry, content)))
+
+    def _remove(self, txn: Transaction, entry: Entry) -> None:
+        self._meant(txn, entry, {})
+        if not account_data.remove(txn, entry.user_id, entry.room_id, entry.type):
+            raise NotFound("There is no such account data")
+
+    def _meant(self, txn: Transaction, entry: Entry, content: dict[str, Any]) -> dict[str, Any]:
+        meaning = self.meanings.get(entry.type) if entry.room_id != WHOLE_ACCOUNT else None
+        return content if meaning is None else meaning(txn, entry, content)

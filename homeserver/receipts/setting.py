@@ -10,13 +10,16 @@ from homeserver.clock import Clock
 from homeserver.errors import Forbidden, InvalidParam, NotFound
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.events.notable import relation
 from homeserver.federation.volatile import Edus
 from homeserver.rooms import threads
 from homeserver.rooms.acl import Admits
 from homeserver.storage import account_data, events, members, notable, pushers, read_ahead, receipts, rooms
 from homeserver.storage.database import Database
+from homeserver.storage.events import Stored
 from homeserver.storage.notable import MAIN, ROOM
 from homeserver.storage.receipts import PRIVATE, READ, Receipt
+from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 FULLY_READ = "m.fully_read"
@@ -26,13 +29,14 @@ MAX_RECEIVED = 500  # receipts of one EDU; more are passed over
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What a user says to have read; `thread` is '' for all threads."""
+    """What a user says to have read; `thread` is '' for all threads.  `ahead`: if the event is not here yet, it is kept until then."""
 
     user_id: UserID
     room_id: RoomID
     type: str
     event_id: EventID
     thread: str = ROOM
+    ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,18 +66,25 @@ class Receipts:
             if marker.type == FULLY_READ:
                 _mark_fully_read(txn, marker)
                 continue
-            receipt = Receipt(
-                marker.room_id, marker.user_id, marker.type, marker.thread, marker.event_id, _place(txn, marker), now
-            )  # fmt: skip
-            moved = receipts.put(txn, receipt)
-            assert receipt.order is not None
-            if notable.move(txn, marker.user_id, marker.room_id, marker.thread, receipt.order):
-                txn.wake(marker.user_id)
-                pushers.refresh_badges(txn, marker.user_id, now)
+            receipt = Receipt(marker.room_id, marker.user_id, marker.type, marker.thread, marker.event_id, None, now)
+            if marker.ahead and receipts.place(txn, marker.room_id, marker.event_id) is None:
+                read_ahead.wait(txn, receipt)
+                moved = True
+            else:
+                moved = _move(txn, replace(receipt, order=_place(txn, marker)))
             if moved and marker.type == READ:
                 others = [server for server in rooms.joined_servers(txn, marker.room_id) if server != self.name]
                 public.append((receipt, others))
         return public
+
+    def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
+        """Who says something in a swarm has seen what was said before: the servers agree about that without a word."""
+        event = stored.event
+        if room.version.law != "swarm" or event.state_key is not None or event.redacts is not None:
+            return
+        if (stored.notable is None and relation(event.content)[1]) or threads.thread_of(txn, event) != MAIN:
+            return
+        receipts.put(txn, Receipt(room.room_id, event.sender, READ, ROOM, event.event_id, stored.order, self.clock.now()))
 
     async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
         """Take the receipts that another server sends for its users.  spec: server-server-api#receipts"""
@@ -114,6 +125,15 @@ def _place(txn: Transaction, marker: Marker) -> tuple[int, int]:
     if stored.position is not None:
         txn.saw(stored.position)  # who hears of the receipt first would count the message as unread, later
     return stored.order
+
+
+def _move(txn: Transaction, receipt: Receipt) -> bool:
+    """Move a local user's receipt, and what is unread with it; False if it would move back."""
+    assert receipt.order is not None
+    if notable.move(txn, receipt.user_id, receipt.room_id, receipt.thread, receipt.order):
+        txn.wake(receipt.user_id)
+        pushers.refresh_badges(txn, receipt.user_id, receipt.ts)
+    return receipts.put(txn, receipt)
 
 
 def _is_thread(txn: Transaction, one: Receipt) -> bool:

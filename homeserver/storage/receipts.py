@@ -88,6 +88,17 @@ def of_events(txn: Transaction, viewer: str, room_id: str, event_ids: Iterable[s
     return [_read(row) for row in rows]
 
 
+def displayed(txn: Transaction, viewer: str, room_id: str, limit: int) -> list[Receipt]:
+    """How far users have read a room apart from its threads, the furthest first; private receipts only those of `viewer`."""
+    rows = txn.all(
+        "SELECT room_id, user_id, type, thread, event_id, major, minor, ts FROM receipts WHERE room_id = :room AND thread IN ('', 'main')"
+        " AND (type = 'm.read' OR user_id = :viewer) AND major IS NOT NULL"
+        " ORDER BY CASE WHEN user_id = :viewer THEN 0 ELSE 1 END, major DESC, minor DESC LIMIT :limit",
+        room=room_id, viewer=viewer, limit=limit,
+    )  # fmt: skip
+    return [_read(row) for row in rows]
+
+
 def place(txn: Transaction, room_id: str, event_id: str) -> Order | None:
     """Where in the room's order an event is; None if it is not on the timeline here."""
     row = txn.one(
