@@ -1,12 +1,11 @@
-"""Rooms that this server is about to be in.  Others there may speak to us before we have taken in the room: their events wait.
+"""Rooms that this server is about to be in.  Others there may speak to us before we have taken in the room: what they say of it waits.
 
 In memory only; a join lasts seconds.  The processes of a server tell each other of theirs.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import msgspec
 from twisted.internet.defer import Deferred
 
 from homeserver.bus.publishing import Bus
@@ -64,20 +63,17 @@ class Entering:
             one.callback(None)
 
     def is_under_way(self, raw: bytes) -> bool:
-        """Whether `raw`, an event's JSON, mentions a room that is being joined."""
+        """Whether `raw`, JSON of events and EDUs, mentions a room that is being joined."""
         if not self._joins and not self._elsewhere:
             return False
         now = self._clock.now()
         there = (room_id for room_id, until in self._elsewhere.items() if until > now)
         return any(room_id.encode() in raw for room_id in (*self._joins, *there))
 
-    async def settled(self, raws: Sequence[msgspec.Raw]) -> None:
-        """Return when no room that the events mention is being joined any more, or after a while."""
-        if not self._joins and not self._elsewhere:
-            return
-        batch = list(map(bytes, raws))
+    async def settled(self, raw: bytes) -> None:
+        """Return when no room that `raw` mentions is being joined any more, or after a while."""
         until = self._clock.now() + 1000 * LONGEST_WAIT
-        while any(self.is_under_way(raw) for raw in batch) and self._clock.now() < until:
+        while self.is_under_way(raw) and self._clock.now() < until:
             one: Deferred[None] = Deferred()
             self._waiting.append(one)
             try:

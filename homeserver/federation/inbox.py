@@ -96,10 +96,10 @@ class Inbox:
         lasting = any(_edu(edu)[0] not in VOLATILE for edu in content.edus)
         if lasting and (answered := await self._database.read(inbox.answer, origin, txn_id)) is not None:
             return answered
+        await self._entering.settled(body)
         await self._take_edus(origin, content.edus)
         if not content.pdus and not lasting:
             return NOTHING_WRONG  # there is nothing to remember
-        await self._entering.settled(content.pdus)
         reads = await self._read_all(origin, content.pdus)
         received = [] if self._stopped else [read.received for read in reads if read.received is not None]
         verdicts = await self._gaps.keyring.verdicts(received, ask=False)

@@ -61,12 +61,10 @@ class Elsewhere:
                 self.requests.decided(txn, found, word.user_id)
 
     def _came(self, txn: Transaction, origin: ServerName, word: Word) -> None:
-        """A server has come to the room: it hears what local users ask for."""
+        """A server says that it has come to the room, as older ones do: it hears what local users ask for."""
         if rooms.shares(txn, word.room_id, origin):
-            for one in key_requests.of_room(txn, word.room_id):
-                if one.user_id.domain == self.requests.name:
-                    content = {"kind": REQUEST, **telling.request(one)}
-                    destinations.post_edu(txn, origin, EDU, content, f"{EDU}/{one.request_id}/{REQUEST}")
+            pending = [one for one in key_requests.of_room(txn, word.room_id) if one.user_id.domain == self.requests.name]
+            self.requests.repeat(txn, origin, pending)
 
     def _asked(self, txn: Transaction, origin: ServerName, word: Word) -> None:
         user = _speaker(txn, origin, word)

@@ -1,9 +1,9 @@
-"""What else ends a request, and who else must hear of it: members who leave, devices that go, the server's own coming.  Asks nobody."""
+"""What else ends a request, and who else must hear of it: members who leave, devices that go, servers that come.  Asks nobody."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from homeserver.events.identifiers import UserID
+from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.room_keys.requests import Requests
 from homeserver.storage import key_requests, rooms
 from homeserver.storage.events import Stored
@@ -18,15 +18,21 @@ class Watching:
     requests: Requests
 
     def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
-        """An event was accepted: who leaves or is banned no longer asks, and who comes first from here has to hear what is asked."""
+        """An event was accepted: who leaves or is banned no longer asks, and whose server comes has to hear what is asked."""
         event = stored.event
         if event.type != "m.room.member" or event.state_key is None:
             return
         user = UserID(event.state_key)
         if event.membership != "join":
             self.requests.withdraw(txn, key_requests.of_user(txn, user, room.room_id))
-        elif room.servers is not None and user.domain == self.requests.name and rooms.joined_of(txn, room.room_id, user.domain) == 1:
-            self.requests.came(txn, room.room_id)
+        elif user.domain != self.requests.name:
+            self._came(txn, room.room_id, ServerName(user.domain))
+
+    def _came(self, txn: Transaction, room_id: RoomID, server: ServerName) -> None:
+        """Somebody of another server joined: it hears what local users ask for, if it is new to the room."""
+        pending = [one for one in key_requests.of_room(txn, room_id) if one.user_id.domain == self.requests.name]
+        if pending and rooms.joined_of(txn, room_id, server) == 1:
+            self.requests.repeat(txn, server, pending)
 
     def devices_changed(self, txn: Transaction, user_id: UserID, device_ids: Sequence[str], change: str) -> None:
         """Devices of a local user came or went: nobody can open what is sealed for one that is gone."""
