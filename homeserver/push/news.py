@@ -73,7 +73,7 @@ def _text(stored: Stored | None, name: str) -> str | None:
 
 def unread_by(txn: Transaction, user: str) -> int:
     """How many notifications a user has not read, and invites."""
-    rooms = members.of_user(txn, user, ["join", "invite"])
+    rooms = [member for member in members.of_user(txn, user, ["join", "invite"]) if not member.forgotten]
     joined = [member.room_id for member in rooms if member.membership == "join"]
     found = counting.counts(txn, user, joined, spreading.ignored_by(txn, user))
     return sum(counts.total.notifications for counts in found.values()) + len(rooms) - len(joined)

@@ -11,6 +11,8 @@ from homeserver.storage import feed
 from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
 
+DECLINED = 2  # of `members.forgotten`: an invite, and all that follow it, that its user does not want to hear of
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -43,12 +45,14 @@ def set_members(txn: Transaction, room_id: str, batch: Sequence[Stored], positio
     if not users:
         return {}
     feed.concern(txn, position, (room_id, *users))
-    before: dict[UserID, str] = {
-        UserID(user): membership
-        for user, membership in txn.all(
-            "SELECT user_id, membership FROM members WHERE room_id = :room AND user_id IN :users", room=room_id, users=users
-        )
-    }
+    before: dict[UserID, str] = {}
+    declined: set[str] = set()
+    for user, membership, forgotten in txn.all(
+        "SELECT user_id, membership, forgotten FROM members WHERE room_id = :room AND user_id IN :users", room=room_id, users=users
+    ):
+        before[UserID(user)] = membership
+        if forgotten == DECLINED:
+            declined.add(user)
     rows = [_row(stored, user, before.get(user), position, own) for user, stored in zip(users, batch, strict=True)]
     txn.many(
         "INSERT INTO members (room_id, user_id, membership, previous, sender, num, event_id, position, server, local, display_name,"
@@ -56,10 +60,11 @@ def set_members(txn: Transaction, room_id: str, batch: Sequence[Stored], positio
         " :avatar, 0) ON CONFLICT (room_id, user_id) DO UPDATE SET membership = excluded.membership, previous = excluded.previous,"
         " sender = excluded.sender, num = excluded.num, event_id = excluded.event_id, position = excluded.position,"
         " display_name = excluded.display_name, avatar_url = excluded.avatar_url,"
-        " forgotten = CASE WHEN excluded.membership IN ('leave', 'ban') THEN members.forgotten ELSE 0 END",
+        " forgotten = CASE WHEN excluded.membership IN ('leave', 'ban') OR (excluded.membership = 'invite' AND members.forgotten = 2)"
+        " THEN members.forgotten ELSE 0 END",
         rows,
     )
-    local = [row for row in rows if row["local"]]
+    local = [row for row in rows if row["local"] and not (row["user"] in declined and row["membership"] in ("invite", "leave", "ban"))]
     txn.many(
         "INSERT INTO membership_changes (user_id, position, room_id, membership, previous, num)"
         " VALUES (:user, :position, :room, :membership, :previous, :num)"
@@ -230,6 +235,29 @@ def changes_of_user(txn: Transaction, user_id: str, low: int, high: int) -> list
 def forget(txn: Transaction, room_id: str, user_id: str) -> None:
     """The user no longer wants to see the room they left."""
     txn.later("UPDATE members SET forgotten = 1 WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+
+
+def decline(txn: Transaction, leave: Stored) -> None:
+    """A local user wants to hear no more of the invite that they have, nor of later ones to this room.
+
+    That shows nowhere but to them, as if they had left (`leave`, which stands in no room): the membership remains as it is.
+    """
+    room_id, user, position = leave.event.room_id, leave.key[1], txn.position(leave.key[1])
+    txn.run(
+        "UPDATE members SET forgotten = :declined WHERE room_id = :room AND user_id = :user", declined=DECLINED, room=room_id, user=user
+    )
+    txn.run(
+        "INSERT INTO membership_changes (user_id, position, room_id, membership, previous, num)"
+        " VALUES (:user, :position, :room, 'leave', 'invite', :num)",
+        user=user, position=position, room=room_id, num=leave.num,
+    )  # fmt: skip
+    txn.wake(user)
+
+
+def has_declined(txn: Transaction, room_id: str, user_id: str) -> bool:
+    """Whether the user wants to hear of no invite to this room."""
+    found = txn.value("SELECT forgotten FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
+    return bool(found == DECLINED)
 
 
 def set_invitation(

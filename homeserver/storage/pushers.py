@@ -70,7 +70,8 @@ def of_members(txn: Transaction, room_ids: Iterable[str]) -> dict[str, dict[str,
     """Who in the rooms is to be told of events there: room -> user, joined or invited -> enabled pushers."""
     rows = txn.all(
         "SELECT members.room_id, pushers.user_id, pushers.id FROM members JOIN pushers ON pushers.user_id = members.user_id"
-        " WHERE members.room_id IN :rooms AND members.local = 1 AND members.membership IN ('join', 'invite') AND pushers.enabled = 1",
+        " WHERE members.room_id IN :rooms AND members.local = 1 AND members.membership IN ('join', 'invite')"
+        " AND members.forgotten = 0 AND pushers.enabled = 1",
         rooms=list(room_ids),
     )
     found: dict[str, dict[str, list[int]]] = {}

@@ -20,6 +20,7 @@ OF_ROOM = (
     *("published_rooms", "relations", "member_words", "notable_threads", "thread_events", "read_marks", "room_highlights", "inbox"),
     *("delayed_events", "room_openness", "pending_members", "members", "key_requests", "key_approvals", "join_links", "link_requests"),
     "receipts_ahead",
+    *("swarm_outgoing", "swarm_accepted", "swarm_removals"),
 )
 # The same of tables that are found by their user first.
 OF_USERS = ("membership_changes", "highlights", "account_data")

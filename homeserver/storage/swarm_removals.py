@@ -1,0 +1,94 @@
+"""Conversations that local users have removed, until another server has their leave.  Decides nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from homeserver.events.identifiers import RoomID, UserID
+from homeserver.storage.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One of them; `position` is that of the leave, None where there was none to send."""
+
+    user_id: UserID
+    room_id: RoomID
+    position: int | None
+    since_ts: int
+    due_ts: int
+    tries: int = 0
+
+
+COLUMNS = "user_id, room_id, position, since_ts, due_ts, tries"
+
+
+def _read(row: tuple[Any, ...]) -> Removal:
+    user, room, *rest = row
+    return Removal(UserID(user), RoomID(room), *rest)
+
+
+def put(txn: Transaction, new: Removal) -> None:
+    """A user removes a conversation."""
+    txn.run(
+        "INSERT INTO swarm_removals (user_id, room_id, position, since_ts, due_ts, tries)"
+        " VALUES (:user, :room, :position, :since, :due, :tries) ON CONFLICT (user_id, room_id) DO NOTHING",
+        user=new.user_id, room=new.room_id, position=new.position, since=new.since_ts, due=new.due_ts, tries=new.tries,
+    )  # fmt: skip
+
+
+def get(txn: Transaction, user_id: str, room_id: str) -> Removal | None:
+    """Whether the user is removing the conversation."""
+    row = txn.one(f"SELECT {COLUMNS} FROM swarm_removals WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
+    return None if row is None else _read(row)
+
+
+def drop(txn: Transaction, user_id: str, room_id: str) -> None:
+    """It is removed, or the user is back."""
+    txn.later("DELETE FROM swarm_removals WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
+
+
+def of_user(txn: Transaction, user_id: str) -> list[Removal]:
+    """Those of a user."""
+    return [_read(row) for row in txn.all(f"SELECT {COLUMNS} FROM swarm_removals WHERE user_id = :user", user=user_id)]
+
+
+def due(txn: Transaction, now: int, limit: int) -> list[Removal]:
+    """Those to be looked at now."""
+    rows = txn.all(f"SELECT {COLUMNS} FROM swarm_removals WHERE due_ts <= :now ORDER BY due_ts LIMIT :limit", now=now, limit=limit)
+    return [_read(row) for row in rows]
+
+
+def postpone(txn: Transaction, one: Removal, until: int) -> bool:
+    """Look again at `until`, should it still be there; False where another process did so."""
+    return txn.run(
+        "UPDATE swarm_removals SET due_ts = :until, tries = tries + 1 WHERE user_id = :user AND room_id = :room AND due_ts = :due",
+        until=until, user=one.user_id, room=one.room_id, due=one.due_ts,
+    ) > 0  # fmt: skip
+
+
+def next_due(txn: Transaction) -> int | None:
+    """When the next one is to be looked at."""
+    found: int | None = txn.value("SELECT MIN(due_ts) FROM swarm_removals")
+    return found
+
+
+def is_wanted(txn: Transaction, room_id: str) -> bool:
+    """Whether a local user is in the room or invited, or has left it and still has it in their list."""
+    found = txn.value(
+        "SELECT 1 FROM members WHERE room_id = :room AND local = 1"
+        " AND (membership IN ('join', 'invite', 'knock') OR forgotten = 0) LIMIT 1",
+        room=room_id,
+    )  # fmt: skip
+    return found is not None
+
+
+def is_awaited(txn: Transaction, room_id: str) -> bool:
+    """Whether somebody's removal of the conversation goes on."""
+    return txn.value("SELECT 1 FROM swarm_removals WHERE room_id = :room LIMIT 1", room=room_id) is not None
+
+
+def messages(txn: Transaction, room_id: str, limit: int) -> list[int]:
+    """Numbers of some events of a room that are no state."""
+    sql = "SELECT num FROM events WHERE room_id = :room AND state_key IS NULL ORDER BY major, minor LIMIT :limit"
+    rows = txn.all(sql, room=room_id, limit=limit)
+    return [num for (num,) in rows]
