@@ -30,6 +30,7 @@ from homeserver.composition import (
     processes,
     room_keys,
     rooms,
+    swarm,
     sync,
 )
 from homeserver.composition.accounts import Accounts, Outside
@@ -131,6 +132,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     asking = room_keys.compose(on, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
+    watching = (*watching, *swarm.observers(on))
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
@@ -140,14 +142,17 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
     linking = links.compose(on, others, entering, asking, files)
+    swarms = swarm.compose(on, in_rooms, others, entering)
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
-    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus, **linking.edus})
+    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus, **linking.edus, **swarms.edus})
     between.bus.when_gone(coming.inbox.start)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
-    working = (in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking, linking)
+    working = (
+        in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking, linking, swarms,
+    )  # fmt: skip
     parts = (*working, secrets, following)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
     identify, authenticate = people.callers.identify, others.authentication.authenticate

@@ -17,7 +17,8 @@ RANKS = [
     {"federation"},
     {"accounts", "keys", "push", "media", "relations", "directory", "appservices", "receipts", "presence", "ephemeral"},
     {"room_keys"},
-    {"membership", "sync"},
+    {"membership"},
+    {"sync", "swarm"},
     {"api"},
     {"server", "composition", "workers", "running", "commanding", "reference", "__main__"},
 ]

@@ -18,7 +18,8 @@ RETRY_SECONDS = 60.0
 
 log = Logger()
 
-Job = Callable[[UserID], Awaitable[object]]
+Job = Callable[[UserID, str | None], Awaitable[object]]
+"""What is done for a user, who asked for it on this device."""
 
 
 @dataclass
@@ -38,9 +39,9 @@ class Chores:
     jobs: Mapping[str, Job]
     _turn: _Turn = field(default_factory=_Turn)
 
-    def begin(self, txn: Transaction, user_id: UserID, chore: str) -> None:
+    def begin(self, txn: Transaction, user_id: UserID, chore: str, device: str | None = None) -> None:
         """Ask, in a transaction, for a chore; it begins after the commit."""
-        accounts.post_chore(txn, user_id, chore, self.clock.now())
+        accounts.post_chore(txn, user_id, chore, self.clock.now(), device)
         txn.on_commit(self.resume)
 
     def start(self) -> None:
@@ -62,17 +63,17 @@ class Chores:
         try:
             while self._turn.asked:
                 self._turn.asked, failed = False, False
-                for user_id, chore, since in await self.database.read(accounts.chores):
+                for user_id, chore, since, device in await self.database.read(accounts.chores):
                     if chore in self.jobs:
-                        failed = not await self._one(UserID(user_id), chore, since) or failed
+                        failed = not await self._one(UserID(user_id), chore, since, device) or failed
         finally:
             self._turn.running = False
         if failed:
             self.clock.later(RETRY_SECONDS, self.resume)
 
-    async def _one(self, user_id: UserID, chore: str, since: int) -> bool:
+    async def _one(self, user_id: UserID, chore: str, since: int, device: str | None) -> bool:
         try:
-            await self.jobs[chore](user_id)
+            await self.jobs[chore](user_id, device)
         except Exception:
             log.failure("The chore {chore} for {user_id} failed, it will be tried again", chore=chore, user_id=user_id)
             return False

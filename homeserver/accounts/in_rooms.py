@@ -35,14 +35,14 @@ class InRooms:
     database: Database
     timeline: Timeline
 
-    async def tell(self, user_id: UserID) -> None:
-        """Bring the member events of a user up to date with the profile."""
+    async def tell(self, user_id: UserID, device: str | None = None) -> None:
+        """Bring the member events of a user up to date with the profile, which was changed on this device."""
         wanted, joined = await self.database.read(_membership, user_id)
         for member in joined:
             if (member.display_name, member.avatar_url) == (wanted.get("displayname"), wanted.get("avatar_url")):
                 continue
             try:
-                await self.timeline.send(member.room_id, Draft("m.room.member", user_id, wanted, state_key=user_id))
+                await self.timeline.send(member.room_id, Draft("m.room.member", user_id, wanted, user_id, device=device))
             except (Denied, Refused) as error:
                 log.info("{room} does not learn the new profile of {user}: {error}", room=member.room_id, user=user_id, error=error)
 
@@ -58,7 +58,7 @@ class Departure:
     database: Database
     leave: Leave
 
-    async def all_rooms(self, user_id: UserID) -> None:
+    async def all_rooms(self, user_id: UserID, device: str | None = None) -> None:
         """Leave every room, decline every invite, take back every knock."""
         for member in await self.database.read(members.of_user, user_id, ["join", "invite", "knock"]):
             try:

@@ -94,15 +94,15 @@ class Profiles:
             raise NotFound("The user has no such profile field")
         return {field: orjson.loads(found[field])}
 
-    async def put(self, user_id: UserID, field: str, body: dict[str, Any]) -> None:
-        """Set a field to its value in `body`; the rooms hear of names and pictures soon after."""
-        await self.database.write(self._change, user_id, field, checked(check_key(field), body))
+    async def put(self, user_id: UserID, field: str, body: dict[str, Any], device: str | None = None) -> None:
+        """Set a field to its value in `body`; the rooms hear of names and pictures soon after, as of the device."""
+        await self.database.write(self._change, user_id, field, checked(check_key(field), body), device)
 
-    async def remove(self, user_id: UserID, field: str) -> None:
+    async def remove(self, user_id: UserID, field: str, device: str | None = None) -> None:
         """Remove a field; nothing happens if it is not there."""
-        await self.database.write(self._change, user_id, check_key(field), None)
+        await self.database.write(self._change, user_id, check_key(field), None, device)
 
-    def _change(self, txn: Transaction, user_id: UserID, field: str, value: bytes | None) -> None:
+    def _change(self, txn: Transaction, user_id: UserID, field: str, value: bytes | None, device: str | None) -> None:
         account = accounts.get(txn, user_id)
         if account is None or account.deactivated:
             raise NotFound("There is no such user")
@@ -119,7 +119,7 @@ class Profiles:
         for watcher in self.watchers:
             watcher(txn, user_id)
         if field in IN_ROOMS:
-            self.chores.begin(txn, user_id, TELL_ROOMS)
+            self.chores.begin(txn, user_id, TELL_ROOMS, device)
 
 
 def _sound(name: str, value: Any) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.events import canonical
-from homeserver.events.errors import Malformed
+from homeserver.events.errors import Malformed, NoDevice
 from homeserver.events.identifiers import MAX_BYTES, EventID, RoomID, UserID
 from homeserver.events.signing import add_hash
+from homeserver.events.swarm.names import DEVICE
 from homeserver.events.versions import RoomVersion
 
 Reference = EventID | tuple[EventID, str]
@@ -17,7 +18,10 @@ Reference = EventID | tuple[EventID, str]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a sender wants to put into a room.  `ts` is only set where the sender may choose the time."""
+    """What a sender wants to put into a room.  `ts` is only set where the sender may choose the time.
+
+    `device` is the sender's, by the access token; only versions that name devices show it.
+    """
 
     type: str
     sender: UserID
@@ -25,6 +29,7 @@ class Draft:
     state_key: str | None = None
     redacts: EventID | None = None
     ts: int | None = None
+    device: str | None = None
 
 
 def complete(
@@ -46,7 +51,7 @@ def complete(
     data: dict[str, Any] = {
         "type": draft.type,
         "sender": draft.sender,
-        "content": _content(version, draft),
+        "content": content_of(version, draft),
         "origin_server_ts": now if draft.ts is None else draft.ts,
         "depth": min(depth, canonical.MAX_INTEGER),
         "prev_events": [_pointer(version, reference) for reference in prev],
@@ -63,10 +68,27 @@ def complete(
     return add_hash(version, data)
 
 
-def _content(version: RoomVersion, draft: Draft) -> dict[str, Any]:
+def content_of(version: RoomVersion, draft: Draft) -> dict[str, Any]:
+    """The content that the event will have: in versions that want it there, with what it redacts, and with its sender's device.
+
+    What the draft itself says of the device counts for nothing.  Raises `NoDevice`.
+    """
+    content = draft.content
     if draft.redacts is not None and version.redacts_in_content:
-        return {**draft.content, "redacts": draft.redacts}
-    return draft.content
+        content = {**content, "redacts": draft.redacts}
+    if version.names_devices:
+        if not draft.device:
+            raise NoDevice(f"In rooms of version {version.id} events name their sender's device, and {draft.sender} sends this without one")
+        content = {**content, DEVICE: draft.device}
+    return content
+
+
+def says_nothing_new(version: RoomVersion, draft: Draft, content: dict[str, Any]) -> bool:
+    """Whether this content, of an event of the draft's sender, is what the draft says.  From which device does not matter."""
+    if not version.names_devices:
+        return content == draft.content
+    # What rests on its auth events says something new each time.
+    return draft.type not in version.power_types and content == {**draft.content, DEVICE: content.get(DEVICE)}
 
 
 def _pointer(version: RoomVersion, reference: Reference) -> Any:

@@ -25,6 +25,10 @@ class Impossible(Denied):
     """No state of any room would allow such an event: its content is wrong, not its sender."""
 
 
+class NoDevice(Impossible):
+    """An event that must name its sender's device, of a sender who has none."""
+
+
 class OutOfDate(Impossible):
     """An event of a type that its room version does not have: its sender, or this server, may be out of date."""
 

@@ -27,8 +27,9 @@ def fill(
     kind: str,
     content: Mapping[str, Any],
     now: int,
+    device: str | None = None,
 ) -> dict[str, Any]:
-    """Our own hashed, unsigned member event (`kind`: join, knock or leave) at the place the template names.
+    """Our own hashed, unsigned member event (`kind`: join, knock or leave) at the place the template names, sent from `device`.
 
     Raises `Malformed` when the template is about anything else than what we asked for.
     """
@@ -37,7 +38,7 @@ def fill(
     voucher = template["content"].get(_VOUCHER)
     if kind == "join" and version.restricted_joins and voucher is not None:
         ours[_VOUCHER] = UserID.parse(voucher)
-    draft = drafts.Draft(MEMBER, user, {**ours, "membership": kind}, state_key=user)
+    draft = drafts.Draft(MEMBER, user, {**ours, "membership": kind}, state_key=user, device=device)
     depth = template.get("depth")
     if type(depth) is not int or not 0 <= depth <= canonical.MAX_INTEGER:
         raise Malformed("The template has no depth that an event can have")

@@ -153,7 +153,7 @@ def _check_create(event: Event) -> None:
     if not version.room_id_is_create_hash and event.room_id.domain != event.sender.domain:
         raise Denied("A room's ID must name the server of its creator")
     if "room_version" in content and not (
-        isinstance(content["room_version"], str) and content["room_version"] in versions.KNOWN
+        isinstance(content["room_version"], str) and content["room_version"] in versions.VERSIONS
     ):
         raise Impossible("The create event names an unknown room version")
     if version.creator_in_content and "creator" not in content:

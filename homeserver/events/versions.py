@@ -4,7 +4,6 @@ The rules ask a version for a property (`version.knocking`), never for its numbe
 own, is one `replace` and one line in `VERSIONS`.  Knows no rule itself.  spec: rooms
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -73,6 +72,8 @@ class RoomVersion:
     settled_by_hash: frozenset[str] = frozenset()
     # The rules that stand in for the common ones (`rules.LAWS`)
     law: Literal["swarm"] | None = None
+    # Whether the content of each event names its sender's device
+    names_devices: bool = False
     # Keys are only good for events made before they expire
     enforces_key_validity: bool = False
     # Whether events without a state key are part of rooms; else they are forwarded and never kept
@@ -136,6 +137,7 @@ SWARM = replace(
     id=named("swarm.1"),
     stable=False,
     law="swarm",
+    names_devices=True,
     max_auth_events=names.MAX_AUTH_EVENTS,
     knocking=False,
     restricted_joins=False,
@@ -150,12 +152,8 @@ SWARM = replace(
 
 # What clients may ask for and servers may be told of.
 VERSIONS: dict[str, RoomVersion] = {
-    version.id: version for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, EPHEMERAL)
+    version.id: version for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, EPHEMERAL, SWARM)
 }
-
-# Versions whose rules are here and whose services are not: nobody is offered them, and `get` refuses them.
-IN_PREPARATION: dict[str, RoomVersion] = {SWARM.id: SWARM}
-KNOWN: Mapping[str, RoomVersion] = MappingProxyType(ChainMap(VERSIONS, IN_PREPARATION))
 
 DEFAULT = "12"
 
@@ -169,4 +167,4 @@ def get(version: str) -> RoomVersion:
 
 
 def _known(version: str) -> RoomVersion:
-    return KNOWN[version]
+    return VERSIONS[version]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from homeserver.events.identifiers import ServerName
+from homeserver.events.swarm.names import DEVICE
 from homeserver.events.vendor import FEDERATION, named
 from homeserver.federation import answers
 from homeserver.federation.conversation import MOST_BYTES, Call, Conversation, path
@@ -47,20 +48,25 @@ class Peers:
 
     # --- memberships -------------------------------------------------------------------------------------
 
-    async def make_join(self, server: ServerName, room_id: str, user_id: str, versions: Sequence[str]) -> answers.Template:
+    async def make_join(
+        self, server: ServerName, room_id: str, user_id: str, versions: Sequence[str], device: str | None = None
+    ) -> answers.Template:
         """What a join event of `user_id` would have to say; `versions` are the room versions that we know."""
-        return await self._template("make_join", server, room_id, user_id, versions)
+        return await self._template("make_join", server, room_id, user_id, versions, device)
 
     async def make_knock(self, server: ServerName, room_id: str, user_id: str, versions: Sequence[str]) -> answers.Template:
         """What a knock of `user_id` would have to say."""
         return await self._template("make_knock", server, room_id, user_id, versions)
 
-    async def make_leave(self, server: ServerName, room_id: str, user_id: str) -> answers.Template:
+    async def make_leave(self, server: ServerName, room_id: str, user_id: str, device: str | None = None) -> answers.Template:
         """What a leave event of `user_id`, who is not joined through us, would have to say."""
-        return await self._template("make_leave", server, room_id, user_id, ())
+        return await self._template("make_leave", server, room_id, user_id, (), device)
 
-    async def _template(self, what: str, server: ServerName, room_id: str, user_id: str, versions: Sequence[str]) -> answers.Template:
-        call = Call("GET", path(V1, what, room_id, user_id), {"ver": list(versions)} if versions else {}, timeout=QUICK, anyway=True)
+    async def _template(
+        self, what: str, server: ServerName, room_id: str, user_id: str, versions: Sequence[str], device: str | None = None
+    ) -> answers.Template:
+        query: dict[str, Any] = {**({"ver": list(versions)} if versions else {}), **({DEVICE: device} if device is not None else {})}
+        call = Call("GET", path(V1, what, room_id, user_id), query, timeout=QUICK, anyway=True)
         value = await self.conversation.value(server, call)
         return self._converted(server, value, answers.Template)
 

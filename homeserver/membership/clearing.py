@@ -16,6 +16,7 @@ from homeserver.errors import NotFound, Refused
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
 from homeserver.events.identifiers import EventID, RoomID, UserID
+from homeserver.events.swarm.names import NO_DEVICE
 from homeserver.membership.leaves import Leaves
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import leases, members, room_jobs
@@ -137,7 +138,7 @@ class Clearing:
         except (Refused, Denied):
             # An invite that cannot be refused, for example: here nobody asks whether it may be.
             try:
-                await self.timeline.send(room_id, Draft("m.room.member", user, {"membership": "leave"}, user))
+                await self.timeline.send(room_id, Draft("m.room.member", user, {"membership": "leave"}, user, device=NO_DEVICE))
             except (Refused, Denied):
                 return False
         return True

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import UserID
+from homeserver.events.swarm.names import DEVICE, NO_DEVICE
 from homeserver.federation.entering import Entering
 from homeserver.membership.leaves import Leaves
 from homeserver.rooms import powers
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import members, pending_members, rooms
+from homeserver.storage import events, members, pending_members, rooms
 from homeserver.storage.members import Member
 from homeserver.storage.pending_members import Pending
 from homeserver.storage.rooms import Room
@@ -49,7 +50,8 @@ class Expiry:
         sender = self._in_whose_name(txn, room, member)
         if sender is not None:
             content = {"membership": "leave", "reason": _reason(one)}
-            room, _ = self.timeline.append(txn, room, Draft("m.room.member", sender, content, one.user_id), now)
+            draft = Draft("m.room.member", sender, content, one.user_id, device=_device(txn, member, sender))
+            room, _ = self.timeline.append(txn, room, draft, now)
             rooms.store(txn, room)
         return False
 
@@ -57,12 +59,23 @@ class Expiry:
         """The inviter, or whoever else here may take the invite back, the strongest first; else the user, if they are one of ours."""
         is_mine = self.timeline.identity.is_mine
         if member.membership == "invite" and is_mine(member.sender):
+            if room.version.law is not None:
+                # There nobody takes back the invites of others.
+                return member.sender if members.is_joined(txn, room.room_id, member.sender) else None
             power = powers.current(txn, room)
             needed = max(power.kick, power.of(member.user_id) + 1)
             ours: Iterable[UserID] = [user for user in members.local_joined(txn, room.room_id) if power.of(user) >= needed]
             if ours:
                 return max(ours, key=lambda user: (user == member.sender, power.of(user), user))
         return member.user_id if is_mine(member.user_id) else None
+
+
+def _device(txn: Transaction, member: Member, sender: UserID) -> str | None:
+    """The device that ends it, where rooms name one: that of the invite for who invited."""
+    if sender == member.user_id:
+        return NO_DEVICE
+    invite = events.by_number(txn, [member.num]).get(member.num)
+    return invite.event.content.get(DEVICE) if invite is not None and invite.event.version.names_devices else None
 
 
 def _reason(one: Pending) -> str:

@@ -36,13 +36,22 @@ HEAD_START = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Who wants to do what in which room; `content` goes into the member event, `proof` is the invite that allows a join."""
+    """Who wants to do what in which room; `content` goes into the member event, `proof` is the invite that allows a join.
+
+    `device` is the one that the user does it from.
+    """
 
     kind: Kind
     room_id: RoomID
     user: UserID
     content: Mapping[str, Any]
     proof: Event | None = None
+    device: str | None = None
+
+    @property
+    def shown_device(self) -> str | None:
+        """The device as far as a resident server needs it, to cite its ban: ids of the rooms where that may be name no server."""
+        return self.device if self.room_id.domain is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,9 @@ class Handshake:
 
     def _signed(self, template: _Template, wish: Wish) -> Event:
         now = self.clock.now()
-        data = joining.fill(template.event, template.version, wish.room_id, wish.user, wish.kind, wish.content, now)
+        data = joining.fill(
+            template.event, template.version, wish.room_id, wish.user, wish.kind, wish.content, now, wish.device
+        )
         return events.read(template.version, self.identity.sign_event(template.version, data), wish.room_id)
 
     async def _prove(self, server: ServerName, invite: Event) -> None:
@@ -131,10 +142,10 @@ class Handshake:
 
     async def _template(self, server: ServerName, wish: Wish) -> Template:
         if wish.kind == "join":
-            return await self.peers.make_join(server, wish.room_id, wish.user, list(versions.VERSIONS))
+            return await self.peers.make_join(server, wish.room_id, wish.user, list(versions.VERSIONS), wish.shown_device)
         if wish.kind == "knock":
             return await self.peers.make_knock(server, wish.room_id, wish.user, list(versions.VERSIONS))
-        return await self.peers.make_leave(server, wish.room_id, wish.user)
+        return await self.peers.make_leave(server, wish.room_id, wish.user, wish.shown_device)
 
     async def _deliver(self, server: ServerName, kind: Kind, event: Event) -> Any:
         if kind == "join":

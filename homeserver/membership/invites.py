@@ -64,15 +64,17 @@ class Invites:
             if self.timeline.identity.is_mine(target) and permission.is_blocked(*_preferences(txn, target), inviter):
                 raise InviteBlocked(target)
 
-    async def invite(self, inviter: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> EventID:
+    async def invite(
+        self, inviter: UserID, room_id: RoomID, target: UserID, content: dict[str, Any], device: str | None = None
+    ) -> EventID:
         """Invite `target`; `content` are further fields of the member event.  Raises `Denied`, or what the target's server says."""
         await self.allowed(inviter, [target])
         if self.timeline.identity.is_mine(target):
             await self.summon(target)
             more = await self.profile(target)
-            draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target)
+            draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target, device=device)
             return await self.timeline.send(room_id, draft)
-        draft = Draft("m.room.member", inviter, {**content, "membership": "invite"}, target)
+        draft = Draft("m.room.member", inviter, {**content, "membership": "invite"}, target, device=device)
         event = await self.timeline.prepare(room_id, draft)
         signed = await self._sign_elsewhere(event, ServerName(target.domain))
         outcome = await self.timeline.accept(signed, relay=True)

@@ -51,16 +51,19 @@ class Joins:
     entering: Entering
     fetches: Fetches
 
-    async def join(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
+    async def join(
+        self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any], device: str | None = None
+    ) -> RoomID:
         """Join `user`; who is in the room already stays in it.  `content` are fields of the member event beside name and picture.
 
         Raises `NotFound` for a room that nobody will let the user into or know of, `Forbidden`, or what the candidates said.
         """
         route = await self.timeline.database.read(self._route, user, room_id, list(via), content)
         if route.here:
-            await self.timeline.set_state(room_id, Draft("m.room.member", user, {**route.content, "membership": "join"}, user))
+            joined = {**route.content, "membership": "join"}
+            await self.timeline.set_state(room_id, Draft("m.room.member", user, joined, user, device=device))
             return room_id
-        wish = Wish("join", room_id, user, route.content, route.proof)
+        wish = Wish("join", room_id, user, route.content, route.proof, device)
         with self.entering.into(room_id):
             await self.handshake.through(route.candidates, wish, self._enter)
         return room_id

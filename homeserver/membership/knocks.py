@@ -25,14 +25,16 @@ class Knocks:
     handshake: Handshake
     register: Register
 
-    async def knock(self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]) -> RoomID:
+    async def knock(
+        self, user: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any], device: str | None = None
+    ) -> RoomID:
         """Knock at a room, here or through a candidate.  Raises `Forbidden` or `Denied` where nobody may knock."""
         others = await self.timeline.database.read(self._candidates, user, room_id, list(via))
         if others is None:
-            await self.timeline.send(room_id, Draft("m.room.member", user, {**content, "membership": "knock"}, user))
+            await self.timeline.send(room_id, Draft("m.room.member", user, {**content, "membership": "knock"}, user, device=device))
             return room_id
         try:
-            await self.handshake.through(others, Wish("knock", room_id, user, content), self._knocked)
+            await self.handshake.through(others, Wish("knock", room_id, user, content, device=device), self._knocked)
         except NotFound as error:
             # Clients know this answer from rooms that cannot be knocked at; hidden and unknown rooms share it.
             raise Forbidden(f"You cannot knock at this room: {error.sentence}") from None

@@ -8,6 +8,7 @@ from homeserver.events import drafts
 from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.events.swarm.names import NO_DEVICE
 from homeserver.membership import candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms import visibility
@@ -25,6 +26,14 @@ class _Way:
     candidates: list[ServerName]
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does it, from which device."""
+
+    user_id: UserID
+    device: str | None
+
+
 @dataclass(frozen=True)
 class Leaves:
     """How local users get out of rooms, and get others out."""
@@ -32,8 +41,8 @@ class Leaves:
     timeline: Timeline
     handshake: Handshake
 
-    async def leave(self, user: UserID, room_id: RoomID, content: dict[str, Any]) -> None:
-        """Leave a room, reject an invite to it, or withdraw a knock; who is out already stays out.
+    async def leave(self, user: UserID, room_id: RoomID, content: dict[str, Any], device: str | None = None) -> None:
+        """Leave a room, reject an invite to it, or withdraw a knock; who is out already stays out.  That needs no device.
 
         Nobody has to stay invited because other servers do not answer: then the leave holds here, and here only.
         Raises `NoSuchRoom` for a room that the user has nothing to do with.
@@ -41,14 +50,16 @@ class Leaves:
         way = await self.timeline.database.read(self._way, user, room_id)
         if way.settled:
             return
+        device = device or NO_DEVICE
+        draft = Draft("m.room.member", user, {**content, "membership": "leave"}, user, device=device)
         if way.here:
-            await self.timeline.send(room_id, Draft("m.room.member", user, {**content, "membership": "leave"}, user))
+            await self.timeline.send(room_id, draft)
             return
         try:
-            wish = Wish("leave", room_id, user, content)
+            wish = Wish("leave", room_id, user, content, device=device)
             await self.handshake.through(way.candidates, wish, self._left)
         except Refused:
-            await self.timeline.database.write(self._leave_alone, room_id, user, content, self.timeline.clock.now())
+            await self.timeline.database.write(self._leave_alone, room_id, draft, self.timeline.clock.now())
 
     def _way(self, txn: Transaction, user: UserID, room_id: RoomID) -> _Way:
         member = members.get(txn, room_id, user)
@@ -74,14 +85,14 @@ class Leaves:
         members.set_member(txn, stored, txn.position(), local=True)
         pending_members.drop(txn, event.room_id, event.sender)
 
-    def _leave_alone(self, txn: Transaction, room_id: RoomID, user: UserID, content: dict[str, Any], now: int) -> None:
+    def _leave_alone(self, txn: Transaction, room_id: RoomID, draft: Draft, now: int) -> None:
         """A leave that only this server knows: it follows the invite that it rejects, and is sent to nobody."""
+        user = draft.sender
         member = members.get(txn, room_id, user)
         version = rooms.version(txn, room_id)
         if member is None or version is None:
             return
         invite = events.by_number(txn, [member.num])[member.num].event
-        draft = Draft("m.room.member", user, {**content, "membership": "leave"}, user)
         data = drafts.complete(
             version, draft, room_id, [invite.event_id], [*invite.auth_events[:9], invite.event_id], invite.depth + 1, now
         )
@@ -90,29 +101,28 @@ class Leaves:
         members.set_member(txn, stored, txn.position(), local=True)
         pending_members.drop(txn, room_id, user)
 
-    async def set_membership(
-        self, actor: UserID, room_id: RoomID, target: UserID, membership: str, content: dict[str, Any]
-    ) -> EventID:
+    async def set_membership(self, actor: Actor, room_id: RoomID, target: UserID, membership: str, content: dict[str, Any]) -> EventID:
         """Kick (`leave`), ban (`ban`) or unban (`leave`) somebody.  Raises `Denied` when the rules refuse it."""
-        return await self.timeline.set_state(room_id, Draft("m.room.member", actor, {**content, "membership": membership}, target))
+        draft = Draft("m.room.member", actor.user_id, {**content, "membership": membership}, target, device=actor.device)
+        return await self.timeline.set_state(room_id, draft)
 
-    async def kick(self, actor: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+    async def kick(self, actor: Actor, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
         """Remove somebody who is in the room, is invited or knocks."""
-        member = await self.timeline.database.read(self._target, room_id, actor, target)
+        member = await self.timeline.database.read(self._target, room_id, actor.user_id, target)
         if member not in ("join", "invite", "knock"):
             raise Forbidden(f"{target} is not in the room")
         await self.set_membership(actor, room_id, target, "leave", content)
 
-    async def unban(self, actor: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+    async def unban(self, actor: Actor, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
         """Let somebody who is banned come back."""
-        member = await self.timeline.database.read(self._target, room_id, actor, target)
+        member = await self.timeline.database.read(self._target, room_id, actor.user_id, target)
         if member != "ban":
             raise Forbidden(f"{target} is not banned from the room")
         await self.set_membership(actor, room_id, target, "leave", content)
 
-    async def ban(self, actor: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
+    async def ban(self, actor: Actor, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
         """Keep somebody out."""
-        await self.timeline.database.read(self._target, room_id, actor, target)
+        await self.timeline.database.read(self._target, room_id, actor.user_id, target)
         await self.set_membership(actor, room_id, target, "ban", content)
 
     def _target(self, txn: Transaction, room_id: RoomID, actor: UserID, target: UserID) -> str | None:

@@ -27,6 +27,14 @@ from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
 
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """A user of another server, and the device they use, which may go unsaid."""
+
+    user_id: UserID
+    device: str | None = None
+
+
 @dataclass(frozen=True)
 class Residents:
     """Templates for users of other servers, and their signed events."""
@@ -34,11 +42,12 @@ class Residents:
     timeline: Timeline
     keyring: Keyring
 
-    async def make(self, kind: Kind, origin: ServerName, room_id: RoomID, user: UserID, known: Iterable[str]) -> dict[str, Any]:
+    async def make(self, kind: Kind, origin: ServerName, room_id: RoomID, who: Joiner, known: Iterable[str]) -> dict[str, Any]:
         """`room_version` and the template of a member event.
 
         Raises `NoSuchRoom` for a room that the server may not know of, M_INCOMPATIBLE_ROOM_VERSION, `Denied`.
         """
+        user = who.user_id
         if user.domain != origin:
             raise Forbidden(f"{origin} cannot act for {user}")
         room, content = await self.timeline.database.read(self._checked, kind, origin, room_id, user)
@@ -46,7 +55,8 @@ class Residents:
             raise Refused(
                 400, "M_INCOMPATIBLE_ROOM_VERSION", f"The room is of version {room.version.id}", room_version=room.version.id
             )
-        template = await self.timeline.template(room_id, Draft("m.room.member", user, {**content, "membership": kind}, user))
+        draft = Draft("m.room.member", user, {**content, "membership": kind}, user, device=who.device)
+        template = await self.timeline.template(room_id, draft)
         return {"room_version": room.version.id, "event": template}
 
     def _checked(

@@ -9,8 +9,11 @@ from typing import Any
 from homeserver.errors import Refused
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomAlias, UserID
+from homeserver.events.swarm import modes
+from homeserver.events.swarm.modes import MODES, ONE_TO_ONE
+from homeserver.events.swarm.names import ADMIN_LEVEL, CALL, DEVICE_BAN, PROFILE, VOTE
 from homeserver.events.vendor import named
-from homeserver.events.versions import EPHEMERAL, RoomVersion
+from homeserver.events.versions import EPHEMERAL, SWARM, RoomVersion
 
 DELIVERY = named("delivery")
 
@@ -58,15 +61,19 @@ class Wish:
     name: str | None = None
     topic: str | None = None
     invite: list[UserID] = field(default_factory=list)
+    is_direct: bool = False
+    device: str | None = None
 
 
 def first_events(wish: Wish) -> list[Draft]:
     """The events of the new room in the order in which the specification wants them, invites excepted."""
+    create = _create_content(wish)
     state: dict[tuple[str, str], dict[str, Any]] = {}
     if wish.alias is not None:
         state["m.room.canonical_alias", ""] = {"alias": wish.alias}
     preset = PRESETS[wish.preset]
-    state["m.room.join_rules", ""] = {"join_rule": preset["join_rule"]}
+    join_rule = MODES[create["mode"]].join_rule if wish.version.law is not None else preset["join_rule"]
+    state["m.room.join_rules", ""] = {"join_rule": join_rule}
     state["m.room.history_visibility", ""] = {"history_visibility": preset["history_visibility"]}
     if "guest_access" in preset:
         state["m.room.guest_access", ""] = {"guest_access": preset["guest_access"]}
@@ -83,18 +90,23 @@ def first_events(wish: Wish) -> list[Draft]:
     if not wish.version.keeps_messages:
         state.setdefault(("m.room.encryption", ""), {"algorithm": "m.megolm.v1.aes-sha2"})
     power = state.pop(("m.room.power_levels", ""), None)
+    if power is None:
+        power = _swarm_levels(wish, create) if wish.version.law is not None else _power_levels(wish)
     me = wish.creator
-    return [
-        Draft("m.room.create", me, _create_content(wish), ""),
-        Draft("m.room.member", me, {**wish.member_content, "membership": "join"}, me),
-        Draft("m.room.power_levels", me, power if power is not None else _power_levels(wish), ""),
-        *(Draft(kind, me, content, state_key) for (kind, state_key), content in state.items()),
+    first = [
+        ("m.room.create", "", create),
+        ("m.room.member", me, {**wish.member_content, "membership": "join"}),
+        ("m.room.power_levels", "", power),
+        *((kind, state_key, content) for (kind, state_key), content in state.items()),
     ]
+    return [Draft(kind, me, content, state_key, device=wish.device) for kind, state_key, content in first]
 
 
 def delivery(creation_content: dict[str, Any], wanted: str | None) -> str | None:
     """The room version that what is asked for needs: `wanted`, or that of ephemeral rooms.  Raises a refusal where the two contradict."""
     kind = creation_content.get(DELIVERY, "ephemeral" if wanted == EPHEMERAL.id else "backup")
+    if wanted == SWARM.id and DELIVERY in creation_content:
+        raise Refused(400, "M_INVALID_PARAM", f"Rooms of version {SWARM.id} have no {DELIVERY}")
     if kind not in ("backup", "ephemeral"):
         raise Refused(400, "M_INVALID_PARAM", f"{DELIVERY} is backup or ephemeral")
     if wanted is not None and (kind == "ephemeral") != (wanted == EPHEMERAL.id):
@@ -106,6 +118,8 @@ def _create_content(wish: Wish) -> dict[str, Any]:
     content = {key: value for key, value in wish.creation_content.items() if key not in ("creator", "room_version")}
     if not wish.version.keeps_messages:
         content[DELIVERY] = "ephemeral"
+    if wish.version.law is not None:
+        content |= _mode(wish)
     content["room_version"] = wish.version.id
     if wish.version.creator_in_content:
         content["creator"] = wish.creator
@@ -120,6 +134,30 @@ def _create_content(wish: Wish) -> dict[str, Any]:
     else:
         content.pop("additional_creators", None)
     return content
+
+
+def _mode(wish: Wish) -> dict[str, Any]:
+    """The mode of a swarm, as it was asked for or as the other wishes mean it; in mode 0 also who the other one is."""
+    content = wish.creation_content
+    others = [user for user in wish.invite if user != wish.creator]
+    usual = modes.PUBLIC if wish.preset == "public_chat" else modes.INVITES_ONLY
+    mode = content.get("mode", ONE_TO_ONE if wish.is_direct and len(others) == 1 else usual)
+    if type(mode) is not int or mode not in MODES:
+        raise Refused(400, "M_INVALID_PARAM", "mode is 0 (one to one), 1 (admins invite), 2 (members invite) or 3 (public)")
+    if mode != ONE_TO_ONE:
+        return {"mode": mode}
+    invited = content.get("invited", others[0] if others else None)
+    if any(user != invited for user in others):
+        raise Refused(400, "M_INVALID_PARAM", "A swarm of mode 0 is between two people: nobody else can be invited")
+    return {"mode": mode, **({"invited": invited} if invited is not None else {})}
+
+
+def _swarm_levels(wish: Wish, create: dict[str, Any]) -> dict[str, Any]:
+    """Power levels that say what the rules of swarms say themselves, for clients that look at levels only."""
+    admins = ("m.room.name", "m.room.topic", "m.room.avatar", PROFILE, VOTE, DEVICE_BAN)
+    levels = {**POWER_LEVELS, "users": {}, "events": {**POWER_LEVELS["events"], **dict.fromkeys(admins, ADMIN_LEVEL), CALL: 0}}
+    levels |= {"ban": ADMIN_LEVEL, "kick": ADMIN_LEVEL, "invite": ADMIN_LEVEL if create["mode"] < modes.INVITES_ONLY else 0}
+    return {**levels, **wish.power_levels}
 
 
 def _power_levels(wish: Wish) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
-from homeserver.events import canonical
+from homeserver.events import canonical, drafts
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied, Malformed
 from homeserver.events.identifiers import UserID
 from homeserver.rooms.timeline import Sender, Timeline
-from homeserver.storage import accounts, delayed_events, members
+from homeserver.storage import accounts, delayed_events, members, rooms
 from homeserver.storage.delayed_events import CANCELLED, FAILED, SENDING, SENT, WAITING, Delayed
 from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room
@@ -65,11 +65,11 @@ class DelayedEvents:
             raise _too_much("M_MAX_DELAY_EXCEEDED", f"The delay must be at most {self.max_delay} ms", max_delay=self.max_delay)
         _check(draft)
         now = self.timeline.clock.now()
-        device, txn_id = (sender.device_id, sender.txn_id) if sender is not None else ("", None)
+        device, txn_id = (sender.device_id, sender.txn_id) if sender is not None else (draft.device or "", None)
         new = Delayed(
             secrets.token_urlsafe(18), draft.sender, device, txn_id, room_id, draft.type, draft.state_key, draft.content, delay, now
         )
-        return await self.timeline.database.write(_schedule, new)
+        return await self.timeline.database.write(_schedule, new, draft)
 
     async def of_user(self, user_id: UserID) -> list[Delayed]:
         """What waits of a user."""
@@ -135,7 +135,7 @@ class DelayedEvents:
 
     async def _send(self, one: Delayed) -> None:
         database, now = self.timeline.database, self.timeline.clock.now()
-        draft = Draft(one.type, UserID(one.user_id), one.content, one.state_key)
+        draft = Draft(one.type, UserID(one.user_id), one.content, one.state_key, device=one.device_id or None)
         try:
             await database.read(_check_account, one.user_id)
             await self.timeline.send(one.room_id, draft, Sender(WORK, one.delay_id))
@@ -145,12 +145,15 @@ class DelayedEvents:
         await database.write(delayed_events.change, one.delay_id, SENDING, SENT, now)
 
 
-def _schedule(txn: Transaction, new: Delayed) -> str:
+def _schedule(txn: Transaction, new: Delayed, draft: Draft) -> str:
     known = delayed_events.by_transaction(txn, new) if new.txn_id is not None else None
     if known is not None:
         return known
     if not members.is_joined(txn, new.room_id, new.user_id):
         raise Forbidden(f"{new.user_id} is not in room {new.room_id}")
+    version = rooms.version(txn, new.room_id)
+    if version is not None:
+        drafts.content_of(version, draft)  # raises where a device is missing
     if delayed_events.count(txn, new.user_id) >= MOST_OF_USER:
         raise _too_much("M_MAX_DELAYED_EVENTS_EXCEEDED", f"At most {MOST_OF_USER} events of a user may wait")
     delayed_events.add(txn, new)

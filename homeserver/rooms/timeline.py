@@ -108,7 +108,7 @@ class Timeline:
         assert draft.state_key is not None
         num = state.get(txn, room.state_root, (draft.type, draft.state_key))
         old = events.by_number(txn, [num])[num] if num is not None else None
-        if old is not None and old.event.content == draft.content and old.event.sender == draft.sender:
+        if old is not None and old.event.sender == draft.sender and drafts.says_nothing_new(room.version, draft, old.event.content):
             return old.event.event_id
         room, stored = self.append(txn, room, draft, now)
         rooms.store(txn, room)
@@ -153,7 +153,8 @@ class Timeline:
 
     def _fill(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[dict[str, Any], Mapping[tuple[str, str], Event]]:
         """The hashed PDU of a draft at the end of a room, and what of the state decides about it."""
-        keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, draft.content)
+        content = drafts.content_of(room.version, draft)
+        keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, content)
         view = (state.lasting_view if draft.state_key is None else state.view)(txn, room.state_root, keys)
         cited = [event for key, event in view.items() if key[0] != "m.room.create" or not room.version.room_id_is_create_hash]
         heads = room.heads[:MAX_PREVIOUS]

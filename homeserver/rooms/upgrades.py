@@ -16,6 +16,7 @@ from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.events.power import Power
+from homeserver.events.swarm.names import DEVICE
 from homeserver.events.versions import RoomVersion
 from homeserver.rooms import visibility
 from homeserver.rooms.creation import DELIVERY
@@ -32,7 +33,7 @@ COPIED = (
     "m.room.encryption", "m.room.server_acl", lifetimes.TYPE,
 )  # fmt: skip
 # Of the create event: what depends on the room version or on who made the room is made anew.
-MADE_ANEW = frozenset({"creator", "room_version", "predecessor", "additional_creators"})
+MADE_ANEW = frozenset({"creator", "room_version", "predecessor", "additional_creators", "mode", "invited", DEVICE})
 MOST_BANS = 1000
 MOST_CHILDREN = 1000
 TABLES = ("users", "events", "notifications")
@@ -40,13 +41,14 @@ TABLES = ("users", "events", "notifications")
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What is wanted: the old room, who asks, the new version and, where that knows them, further creators."""
+    """What is wanted: the old room, who asks on which device, the new version and, where that knows them, further creators."""
 
     room_id: RoomID
     user: UserID
     version: RoomVersion
     more_creators: tuple[UserID, ...]
     member_content: Mapping[str, Any]
+    device: str | None = None
 
     @property
     def creators(self) -> tuple[UserID, ...]:
@@ -61,7 +63,12 @@ class Upgrades:
     timeline: Timeline
 
     async def replace(self, upgrade: Upgrade) -> RoomID:
-        """Make the new room and close the old one, all in one act.  Raises `NoSuchRoom`, `Forbidden` or `Denied`."""
+        """Make the new room and close the old one, all in one act.  Raises `NoSuchRoom`, `Forbidden` or `Denied`.
+
+        No room becomes a swarm: who was invited into it is not asked whether they want to be in one.
+        """
+        if upgrade.version.law is not None:
+            raise Refused(400, "M_INVALID_PARAM", f"No room can become one of version {upgrade.version.id}: make one, and invite into it")
         new_id = RoomID(f"!{secrets.token_urlsafe(18)}:{self.timeline.identity.name}")
         return await self.timeline.database.write(self._replace, upgrade, new_id, self.timeline.clock.now())
 
@@ -97,7 +104,7 @@ class Upgrades:
         me = upgrade.user
         drafts = [Draft("m.room.member", me, {**upgrade.member_content, "membership": "join"}, me)]
         found = state.current_of_types(txn, old.room_id, [*COPIED, ALIAS[0], LEVELS[0], "m.space.child"])
-        contents = {key: stored.event.content for key, stored in found.items()}
+        contents = {key: _plain(stored.event.content) for key, stored in found.items()}
         drafts += [Draft(kind, me, contents[kind, ""], "") for kind in COPIED if (kind, "") in contents]
         children = [(key, content) for (kind, key), content in contents.items() if kind == "m.space.child" and content.get("via")]
         drafts += [Draft("m.space.child", me, content, key) for key, content in children[:MOST_CHILDREN]]
@@ -128,12 +135,12 @@ class Upgrades:
         if alias is not None:
             moved, left = _split_aliases(alias.event.content, directory.aliases_of(txn, old.room_id))
             if moved:
-                drafts.append(Draft(ALIAS[0], upgrade.user, left, ""))
+                drafts.append(Draft(ALIAS[0], upgrade.user, left, "", device=upgrade.device))
         if LEVELS in view:
             before = view[LEVELS].content
             muted = muted_levels(before, old.version)
             if muted != before:
-                drafts.append(Draft(LEVELS[0], upgrade.user, muted, ""))
+                drafts.append(Draft(LEVELS[0], upgrade.user, muted, "", device=upgrade.device))
         return drafts
 
 
@@ -158,8 +165,14 @@ def _create(upgrade: Upgrade, view: Mapping[tuple[str, str], Event], last: Event
     return Draft("m.room.create", upgrade.user, content, "")
 
 
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    """What an event says, without what only rooms of its version know."""
+    return {key: value for key, value in content.items() if key != DEVICE} if DEVICE in content else content
+
+
 def _tombstone(upgrade: Upgrade, new_id: RoomID) -> Draft:
-    return Draft(TOMBSTONE, upgrade.user, {"body": "This room has been replaced", "replacement_room": new_id}, "")
+    content = {"body": "This room has been replaced", "replacement_room": new_id}
+    return Draft(TOMBSTONE, upgrade.user, content, "", device=upgrade.device)
 
 
 def new_levels(content: Mapping[str, Any], old: RoomVersion, creators: Iterable[str], upgrade: Upgrade) -> dict[str, Any]:

@@ -172,21 +172,22 @@ def erased(txn: Transaction, user_ids: Sequence[str]) -> set[str]:
 # Chores: what is done after the answer, and must be done even if the server dies first.
 
 
-def post_chore(txn: Transaction, user_id: str, chore: str, now: int) -> None:
-    """Remember that `chore` is to be done for the user."""
+def post_chore(txn: Transaction, user_id: str, chore: str, now: int, device: str | None = None) -> None:
+    """Remember that `chore` is to be done for the user, who asked for it on this device."""
     txn.run(
-        "INSERT INTO account_chores (user_id, chore, since_ts) VALUES (:user, :chore, :now)"
-        " ON CONFLICT (user_id, chore) DO UPDATE SET since_ts ="
+        "INSERT INTO account_chores (user_id, chore, since_ts, device) VALUES (:user, :chore, :now, :device)"
+        " ON CONFLICT (user_id, chore) DO UPDATE SET device = excluded.device, since_ts ="
         " CASE WHEN account_chores.since_ts >= excluded.since_ts THEN account_chores.since_ts + 1 ELSE excluded.since_ts END",
         user=user_id,
         chore=chore,
         now=now,
+        device=device,
     )
 
 
-def chores(txn: Transaction) -> list[tuple[str, str, int]]:
-    """All that waits, oldest first: user, chore, since."""
-    return list(txn.all("SELECT user_id, chore, since_ts FROM account_chores ORDER BY since_ts"))
+def chores(txn: Transaction) -> list[tuple[str, str, int, str | None]]:
+    """All that waits, oldest first: user, chore, since, device."""
+    return list(txn.all("SELECT user_id, chore, since_ts, device FROM account_chores ORDER BY since_ts"))
 
 
 def end_chore(txn: Transaction, user_id: str, chore: str, since: int) -> None:

@@ -11,7 +11,7 @@ WAITING, DECLINED, OPEN = "waiting", "declined", "open"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link.  `custody` is the room's key, encrypted, or None; `uses_left` None means any number."""
+    """A link.  `custody` is the room's key, encrypted, or None; `uses_left` None means any number; `device` is the one it was made on."""
 
     link_id: str
     token_hash: bytes
@@ -22,6 +22,7 @@ class Link:
     created_ts: int
     expires_ts: int | None
     uses_left: int | None
+    device: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,17 @@ class Hope:
 def add(txn: Transaction, link: Link) -> None:
     """Write a new link down."""
     txn.run(
-        "INSERT INTO join_links (link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left)"
-        " VALUES (:id, :hash, :room, :creator, :approval, :custody, :created, :expires, :uses)",
+        "INSERT INTO join_links (link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left,"
+        " device) VALUES (:id, :hash, :room, :creator, :approval, :custody, :created, :expires, :uses, :device)",
         id=link.link_id, hash=link.token_hash, room=link.room_id, creator=link.creator, approval=int(link.approval),
-        custody=link.custody, created=link.created_ts, expires=link.expires_ts, uses=link.uses_left,
+        custody=link.custody, created=link.created_ts, expires=link.expires_ts, uses=link.uses_left, device=link.device,
     )  # fmt: skip
 
 
 def by_token(txn: Transaction, token_hash: bytes) -> Link | None:
     """The link with this token, whatever has become of it."""
     row = txn.one(
-        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left FROM join_links"
+        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left, device FROM join_links"
         " WHERE token_hash = :hash",
         hash=token_hash,
     )
@@ -72,7 +73,7 @@ def by_token(txn: Transaction, token_hash: bytes) -> Link | None:
 def get(txn: Transaction, link_id: str) -> Link | None:
     """The link of this id."""
     row = txn.one(
-        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left FROM join_links"
+        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left, device FROM join_links"
         " WHERE link_id = :id",
         id=link_id,
     )
@@ -82,7 +83,7 @@ def get(txn: Transaction, link_id: str) -> Link | None:
 def of_room(txn: Transaction, room_id: str) -> list[Link]:
     """The links into a room, the oldest first."""
     rows = txn.all(
-        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left FROM join_links"
+        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left, device FROM join_links"
         " WHERE room_id = :room ORDER BY created_ts, link_id",
         room=room_id,
     )
@@ -92,7 +93,7 @@ def of_room(txn: Transaction, room_id: str) -> list[Link]:
 def in_custody(txn: Transaction) -> Link | None:
     """One of the links with a key in custody."""
     row = txn.one(
-        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left FROM join_links"
+        "SELECT link_id, token_hash, room_id, creator, approval, custody, created_ts, expires_ts, uses_left, device FROM join_links"
         " WHERE custody IS NOT NULL ORDER BY created_ts DESC LIMIT 1"
     )
     return None if row is None else _link(row)
@@ -232,10 +233,10 @@ def forget(txn: Transaction, before: int) -> None:
 
 
 def _link(row: tuple[Any, ...]) -> Link:
-    link, token, room, creator, approval, custody, created, expires, uses = row
+    link, token, room, creator, approval, custody, created, expires, uses, device = row
     return Link(
         link, bytes(token), RoomID(room), UserID(creator), bool(approval), None if custody is None else bytes(custody),
-        created, expires, uses,
+        created, expires, uses, device,
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_the_code_sends_its_readers_to_pages_that_exist():
 
 
 def test_every_package_is_named_with_its_rank():
-    rows = re.findall(r"^\| (\d) \| `(\w+)`.*\|$", pages.section(pages.text(ARCHITECTURE), "Packages"), re.M)
+    rows = re.findall(r"^\| (\d+) \| `(\w+)`.*\|$", pages.section(pages.text(ARCHITECTURE), "Packages"), re.M)
     told = {(int(rank), name) for rank, name in rows}
     packages = {path.parent.name for path in CODE.glob("*/__init__.py")}
     assert told == {(RANK[name], name) for name in packages}

@@ -15,7 +15,7 @@ V1, V3, V4, V5, V6, V10, V11, V12 = (versions.get(id) for id in ("1", "3", "4", 
 
 def pdu(version, **changes):
     room_id = RoomID("!" + "h" * 43 if version.room_id_is_create_hash else "!room:one.example")
-    draft = drafts.Draft("m.room.message", ALICE, {"body": "hi"})
+    draft = drafts.Draft("m.room.message", ALICE, {"body": "hi"}, device="PHONE")
     data = drafts.complete(version, draft, room_id, [EventID("$prev:x")], [EventID("$auth:x")], 7, START)
     data = {**data, "signatures": {"one.example": {"ed25519:1": "x"}}, "unsigned": {"age": 5}}
     for key, value in changes.items():

@@ -171,7 +171,7 @@ class RoomOrders:
         if await self.clearing.timeline.database.read(members.is_joined, room_id, caller.user_id) and (
             member is None or member.membership not in ("join", "invite")
         ):
-            await self.invites.invite(caller.user_id, room_id, user, {})
+            await self.invites.invite(caller.user_id, room_id, user, {}, caller.device_id)
         await self.joins.join(user, room_id, via, await self.invites.profile(user))
         return {"room_id": room_id}
 

@@ -64,7 +64,7 @@ class AliasPages:
         if left == content:
             return
         try:
-            await self.timeline.set_state(room_id, Draft("m.room.canonical_alias", caller.user_id, left, ""))
+            await self.timeline.set_state(room_id, Draft("m.room.canonical_alias", caller.user_id, left, "", device=caller.device_id))
         except (Denied, Forbidden):
             return  # The alias is gone all the same; who may not speak for the room leaves its event as it is.
 

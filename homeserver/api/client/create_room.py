@@ -86,13 +86,15 @@ class CreateRoom:
             name=body.name,
             topic=body.topic,
             invite=invited,
+            is_direct=body.is_direct,
+            device=caller.device_id,
         )
         await self.invites.allowed(caller.user_id, invited)
         room_id = None if version.room_id_is_create_hash else RoomID(f"!{secrets.token_urlsafe(18)}:{self.aliases.identity.name}")
         also = partial(_list, alias=wish.alias, creator=caller.user_id, public=body.visibility == "public", now=self.timeline.clock.now())
         made = await self.timeline.create(version, creation.first_events(wish), room_id, also)
         for user in invited:
-            await self.invites.invite(caller.user_id, made, user, {"is_direct": True} if body.is_direct else {})
+            await self.invites.invite(caller.user_id, made, user, {"is_direct": True} if body.is_direct else {}, caller.device_id)
         return Made(made)
 
     def _alias(self, localpart: str | None, appservice: str | None) -> RoomAlias | None:

@@ -56,7 +56,7 @@ class JoinLinks:
         if body.key_custody != (body.key is not None):
             raise InvalidParam("key: the room's key is given exactly with key_custody")
         wanted = Wanted(body.approval, body.key, body.expires_ms, body.uses)
-        link_id, token = await self.links.make(caller.user_id, room_id, wanted)
+        link_id, token = await self.links.make(caller.user_id, room_id, wanted, caller.device_id)
         return {"link_id": link_id, "token": token, "server": self.following.name, "url": f"{self.base}/join/{token}"}
 
     @get(OF_ROOM + "/links")

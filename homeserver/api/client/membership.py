@@ -13,7 +13,7 @@ from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
 from homeserver.membership.invites import Invites
 from homeserver.membership.joins import Joins
 from homeserver.membership.knocks import Knocks
-from homeserver.membership.leaves import Leaves
+from homeserver.membership.leaves import Actor, Leaves
 from homeserver.web.callers import Caller
 from homeserver.web.routes import post
 
@@ -93,14 +93,14 @@ class Membership:
     async def _join(self, caller: Caller, room_id: RoomID, via: Sequence[ServerName], body: dict[str, Any]) -> Entered:
         if caller.is_guest:
             await self.joins.require_guests(room_id)
-        return Entered(await self.joins.join(caller.user_id, room_id, via, _content(body)))
+        return Entered(await self.joins.join(caller.user_id, room_id, via, _content(body), caller.device_id))
 
     @post("/_matrix/client/v3/knock/{room_id_or_alias}", limit="join", suspended=False)
     async def knock(self, caller: Caller, room_id_or_alias: str, query: Via, body: dict[str, Any]) -> Entered:
         """Ask to be let in."""
         room_id, via = await self._find(room_id_or_alias, query.servers)
         content = {**await self.invites.profile(caller.user_id), **_content(body)}
-        return Entered(await self.knocks.knock(caller.user_id, room_id, via, content))
+        return Entered(await self.knocks.knock(caller.user_id, room_id, via, content, caller.device_id))
 
     @post("/_matrix/client/v3/rooms/{room_id}/invite", limit="invite", suspended=False)
     async def invite(self, caller: Caller, room_id: RoomID, body: Invited) -> None:
@@ -110,12 +110,12 @@ class Membership:
                 raise BadJSON("user_id is missing")
             raise Refused(403, "M_THREEPID_DENIED", "This server has no identity server to invite by e-mail or phone with")
         content = {} if body.reason is None else {"reason": body.reason}
-        await self.invites.invite(caller.user_id, room_id, _user(body.user_id), content)
+        await self.invites.invite(caller.user_id, room_id, _user(body.user_id), content, caller.device_id)
 
     @post("/_matrix/client/v3/rooms/{room_id}/leave", guests=True)
     async def leave(self, caller: Caller, room_id: RoomID, body: dict[str, Any]) -> None:
         """Leave, reject an invite, withdraw a knock."""
-        await self.leaves.leave(caller.user_id, room_id, _content(body))
+        await self.leaves.leave(caller.user_id, room_id, _content(body), caller.device_id)
 
     @post("/_matrix/client/v3/rooms/{room_id}/forget")
     async def forget(self, caller: Caller, room_id: RoomID) -> None:
@@ -125,17 +125,17 @@ class Membership:
     @post("/_matrix/client/v3/rooms/{room_id}/kick", suspended=False)
     async def kick(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Send somebody out."""
-        await self.leaves.kick(caller.user_id, room_id, _user(body.user_id), body.content)
+        await self.leaves.kick(_actor(caller), room_id, _user(body.user_id), body.content)
 
     @post("/_matrix/client/v3/rooms/{room_id}/ban", suspended=False)
     async def ban(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Keep somebody out."""
-        await self.leaves.ban(caller.user_id, room_id, _user(body.user_id), body.content)
+        await self.leaves.ban(_actor(caller), room_id, _user(body.user_id), body.content)
 
     @post("/_matrix/client/v3/rooms/{room_id}/unban", suspended=False)
     async def unban(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Let somebody come back."""
-        await self.leaves.unban(caller.user_id, room_id, _user(body.user_id), body.content)
+        await self.leaves.unban(_actor(caller), room_id, _user(body.user_id), body.content)
 
     async def _find(self, text: str, via: list[ServerName]) -> tuple[RoomID, list[ServerName]]:
         try:
@@ -145,6 +145,10 @@ class Membership:
             return RoomID.parse(text), via
         except Malformed as error:
             raise InvalidParam(str(error)) from None
+
+
+def _actor(caller: Caller) -> Actor:
+    return Actor(caller.user_id, caller.device_id)
 
 
 def _content(body: dict[str, Any]) -> dict[str, Any]:

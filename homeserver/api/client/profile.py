@@ -20,6 +20,11 @@ def _may_change(caller: Caller, user_id: UserID, field: str) -> None:
         raise Refused(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may change nothing but their name")
 
 
+def _device(caller: Caller, user_id: UserID) -> str | None:
+    """The device of the user who changes the own profile: administrators have none that is theirs."""
+    return caller.device_id if caller.user_id == user_id else None
+
+
 @dataclass(frozen=True)
 class ProfilePages:
     """Everybody's profile, and changes of one's own."""
@@ -40,10 +45,10 @@ class ProfilePages:
     async def change(self, caller: Caller, user_id: UserID, field: str, body: dict[str, Any]) -> None:
         """Set a field."""
         _may_change(caller, user_id, field)
-        await self.profiles.put(user_id, field, body)
+        await self.profiles.put(user_id, field, body, _device(caller, user_id))
 
     @delete(FIELD, UNSTABLE_FIELD, limit="profile", guests=True, suspended=False)
     async def remove(self, caller: Caller, user_id: UserID, field: str) -> None:
         """Remove a field."""
         _may_change(caller, user_id, field)
-        await self.profiles.remove(user_id, field)
+        await self.profiles.remove(user_id, field, _device(caller, user_id))

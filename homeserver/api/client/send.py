@@ -1,6 +1,6 @@
 """Sending events into rooms.  spec: client-server-api#sending-events-to-a-room"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -68,7 +68,7 @@ class Sending:
         """Send a message event, now or later.  The same transaction of the same device is one event."""
         if caller.is_guest and event_type != "m.room.message":
             raise GuestAccess()
-        draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query))
+        draft = Draft(event_type, caller.user_id, body, ts=_time(caller, query), device=caller.device_id)
         if query.delay is not None:
             if await self.speaking.takes(room_id, draft.sender):
                 raise Forbidden("What is said in this room is not kept, not even to be sent later")
@@ -96,17 +96,17 @@ class Sending:
         if query.delay is not None:
             if event_type == "m.room.canonical_alias" and not state_key:
                 await self.aliases.check_canonical(room_id, body)
-            draft = Draft(event_type, caller.user_id, body, state_key)
+            draft = Draft(event_type, caller.user_id, body, state_key, device=caller.device_id)
             return Scheduled(await self.delayed.schedule(room_id, draft, query.delay, None))
         if event_type == "m.room.member":
             # Who vouches for a join is for servers to say.
             body = {key: value for key, value in body.items() if key != restricted.VOUCHER}
             if body.get("membership") == "invite" and state_key != caller.user_id:
                 more = {key: value for key, value in body.items() if key != "membership"}
-                return Sent(await self.invites.invite(caller.user_id, room_id, UserID.parse(state_key), more))
+                return Sent(await self.invites.invite(caller.user_id, room_id, UserID.parse(state_key), more, caller.device_id))
         if event_type == "m.room.canonical_alias" and not state_key:
             await self.aliases.check_canonical(room_id, body)
-        draft = Draft(event_type, caller.user_id, body, state_key, ts=_time(caller, query))
+        draft = Draft(event_type, caller.user_id, body, state_key, ts=_time(caller, query), device=caller.device_id)
         return Sent(await self.timeline.set_state(room_id, draft))
 
     @put("/_matrix/client/v3/rooms/{room_id}/redact/{event_id}/{txn_id}", limit="redaction")
@@ -114,19 +114,19 @@ class Sending:
         self, caller: Caller, room_id: RoomID, event_id: EventID, txn_id: str, query: Massaged, body: dict[str, Any]
     ) -> Sent:
         """Remove the content of an event."""
-        draft = Draft("m.room.redaction", caller.user_id, body, ts=_time(caller, query))
+        draft = Draft("m.room.redaction", caller.user_id, body, ts=_time(caller, query), device=caller.device_id)
         return await self._redact(draft, room_id, event_id, Sender(device(caller), txn_id, f"redact/{event_id}"))
 
     @post("/_matrix/client/v3/rooms/{room_id}/redact/{event_id}", limit="redaction")
     async def redact_once(self, caller: Caller, room_id: RoomID, event_id: EventID, body: dict[str, Any]) -> Sent:
         """The same without a transaction id, as old clients send it."""
-        return await self._redact(Draft("m.room.redaction", caller.user_id, body), room_id, event_id, None)
+        return await self._redact(Draft("m.room.redaction", caller.user_id, body, device=caller.device_id), room_id, event_id, None)
 
     async def _redact(self, draft: Draft, room_id: RoomID, target: object, sender: Sender | None) -> Sent:
         if not isinstance(target, str):
             raise InvalidParam("A redaction names the event that it redacts")
         content = {key: value for key, value in draft.content.items() if key != "redacts"}
-        draft = Draft(draft.type, draft.sender, content, redacts=EventID.parse(target), ts=draft.ts)
+        draft = replace(draft, content=content, redacts=EventID.parse(target))
         if await self.speaking.takes(room_id, draft.sender):
             return Sent(await self.speaking.say(room_id, draft, sender))
         return Sent(await self.timeline.redact(room_id, draft, sender))

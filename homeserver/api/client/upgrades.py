@@ -40,4 +40,4 @@ class UpgradePages:
         more = [UserID.parse(user) for user in body.additional_creators] if version.privileged_creators else []
         creators = tuple(user for user in dict.fromkeys(more) if user != caller.user_id)
         profile = await self.invites.profile(caller.user_id)
-        return Replaced(await self.upgrades.replace(Upgrade(room_id, caller.user_id, version, creators, profile)))
+        return Replaced(await self.upgrades.replace(Upgrade(room_id, caller.user_id, version, creators, profile, caller.device_id)))

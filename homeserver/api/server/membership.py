@@ -8,10 +8,11 @@ import msgspec
 
 from homeserver.events.errors import Malformed
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.events.swarm.names import DEVICE, NO_DEVICE
 from homeserver.federation.peers import CANDIDATES
 from homeserver.membership.candidates import MOST
 from homeserver.membership.invites import Invited, Invites
-from homeserver.membership.residents import Residents
+from homeserver.membership.residents import Joiner, Residents
 from homeserver.web.callers import Origin
 from homeserver.web.routes import get, put
 
@@ -20,9 +21,16 @@ INVITE = 1024 * 1024
 
 
 class Versions(msgspec.Struct):
-    """The room versions that the other server knows; without any, version 1."""
+    """The room versions that the other server knows, without any version 1; and the device, which rooms may ask for."""
 
     ver: list[str] = msgspec.field(default_factory=lambda: ["1"])
+    device: str | None = msgspec.field(name=DEVICE, default=None)
+
+
+class From(msgspec.Struct):
+    """The device that the user leaves from."""
+
+    device: str | None = msgspec.field(name=DEVICE, default=None)
 
 
 class Invitation(msgspec.Struct):
@@ -44,17 +52,17 @@ class MembershipOfOthers:
     @get("/_matrix/federation/v1/make_join/{room_id}/{user_id}", limit="federation")
     async def make_join(self, origin: Origin, room_id: RoomID, user_id: UserID, query: Versions) -> dict[str, Any]:
         """The template of a join."""
-        return await self.residents.make("join", origin, room_id, user_id, query.ver)
+        return await self.residents.make("join", origin, room_id, Joiner(user_id, query.device), query.ver)
 
     @get("/_matrix/federation/v1/make_knock/{room_id}/{user_id}", limit="federation")
     async def make_knock(self, origin: Origin, room_id: RoomID, user_id: UserID, query: Versions) -> dict[str, Any]:
         """The template of a knock."""
-        return await self.residents.make("knock", origin, room_id, user_id, query.ver)
+        return await self.residents.make("knock", origin, room_id, Joiner(user_id, query.device), query.ver)
 
     @get("/_matrix/federation/v1/make_leave/{room_id}/{user_id}", limit="federation")
-    async def make_leave(self, origin: Origin, room_id: RoomID, user_id: UserID) -> dict[str, Any]:
+    async def make_leave(self, origin: Origin, room_id: RoomID, user_id: UserID, query: From) -> dict[str, Any]:
         """The template of a leave."""
-        return await self.residents.make("leave", origin, room_id, user_id, ())
+        return await self.residents.make("leave", origin, room_id, Joiner(user_id, query.device or NO_DEVICE), ())
 
     @put("/_matrix/federation/v2/send_join/{room_id}/{event_id}", limit="federation", max_body=EVENT)
     async def send_join(self, origin: Origin, room_id: RoomID, event_id: EventID, body: dict[str, Any]) -> bytes:

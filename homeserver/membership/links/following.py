@@ -128,7 +128,7 @@ class Following:
 
     async def _enter(self, who: Follower, room_id: RoomID, via: list[ServerName], has_key: bool) -> None:
         content = await self.redeeming.invites.profile(who.user_id)
-        await self.joins.join(who.user_id, room_id, [one for one in dict.fromkeys(via) if one != self.name], content)
+        await self.joins.join(who.user_id, room_id, [one for one in dict.fromkeys(via) if one != self.name], content, who.device_id)
         if not has_key and who.public_key:
             await self.keys.ask(who.user_id, who.device_id, room_id, who.public_key)
 

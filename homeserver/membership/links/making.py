@@ -56,13 +56,13 @@ class Links:
     clock: Clock
     custody: Custody
 
-    async def make(self, user: UserID, room_id: RoomID, wanted: Wanted) -> tuple[str, str]:
-        """A new link: its id, and the token, which nobody can be told again.  Raises a refusal."""
+    async def make(self, user: UserID, room_id: RoomID, wanted: Wanted, device: str | None = None) -> tuple[str, str]:
+        """A new link, which acts as its creator on this device: its id, and the token, which nobody can be told again."""
         _check(wanted)
         token, link_id, now = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(9), self.clock.now()
         closed = None if wanted.key is None else await self._closed(link_id, wanted.key)
         expires = None if wanted.expires_ms is None else now + wanted.expires_ms
-        link = Link(link_id, hashed(token), room_id, user, wanted.approval, closed, now, expires, wanted.uses)
+        link = Link(link_id, hashed(token), room_id, user, wanted.approval, closed, now, expires, wanted.uses, device)
         await self.database.write(_make, link)
         return link_id, token
 

@@ -113,7 +113,7 @@ class Redeeming:
         if not await self.links.database.read(_needs_invite, link.room_id, request.user_id):
             return
         try:
-            await self.invites.invite(link.creator, link.room_id, request.user_id, {})
+            await self.invites.invite(link.creator, link.room_id, request.user_id, {}, link.device)
         except (Refused, Denied):
             # Who follows twice at once may be in by now.
             if not await self.links.database.read(_needs_invite, link.room_id, request.user_id):

@@ -1,5 +1,7 @@
 """Servers of a swarm in memory: each takes events in an order of its own, with real rules and real resolution, without signatures."""
 
+from dataclasses import replace
+
 from homeserver.events import drafts, event, resolution, rules, versions
 from homeserver.events.errors import Denied
 from homeserver.events.identifiers import UserID
@@ -12,8 +14,9 @@ PHONE = "PHONE"
 
 
 def made(draft, room_id, prev, auth, depth, now=0):
-    data = drafts.complete(SWARM, draft, room_id, prev, auth, depth, now)
-    return event.read(SWARM, {**data, "signatures": {}})
+    data = drafts.complete(SWARM, replace(draft, device=PHONE), room_id, prev, auth, depth, now)
+    # Whatever the content says of the device, or not: other servers are free to lie.
+    return event.read(SWARM, {**data, "content": draft.content, "signatures": {}})
 
 
 def create(mode=2, creator=ALICE, **content):

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from homeserver.events import event, redaction, rules, versions
-from homeserver.events.errors import Denied, Impossible, OutOfDate, UnknownVersion
+from homeserver.events.errors import Denied, Impossible, OutOfDate
 from homeserver.events.swarm import devices, kinds, names
 from homeserver.events.swarm.votes import Motion, digest
 from tests.events.swarm.replicas import ALICE, BOB, CARLA, DENYS, EVE, PHONE, SWARM, create, merged, swarm
@@ -23,10 +23,8 @@ def denied(act, *args, **more):
 
 # --- the version
 
-def test_nobody_is_offered_the_version_while_its_services_are_missing():
-    assert SWARM.id not in versions.VERSIONS and versions.KNOWN[SWARM.id] is SWARM
-    with pytest.raises(UnknownVersion):
-        versions.get(SWARM.id)
+def test_the_version_is_offered_and_not_called_stable():
+    assert versions.get(SWARM.id) is SWARM and not SWARM.stable
     assert pickle.loads(pickle.dumps(SWARM)) is SWARM
 
 
