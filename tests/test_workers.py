@@ -65,8 +65,9 @@ def test_two_workers_share_the_port_and_one_may_die(tmp_path: Path) -> None:
             assert process.wait(PATIENCE) == 0
             assert not any(is_there(worker) for worker in workers)
         with running("run", file) as (process, _):
-            until(port, "/health")
+            until(metrics, "/health")
             workers = workers_of(process)
+            (tmp_path / "hs" / "command.sock").unlink()  # what cannot be closed in order must not keep a process alive
             process.kill()
             end = time.monotonic() + PATIENCE
             while any(is_there(worker) for worker in workers):

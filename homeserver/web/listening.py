@@ -164,8 +164,8 @@ class Doors:
     async def close(self, seconds: float) -> None:
         """Take no more connections, answer what is under way, at most for `seconds`."""
         doors, self._open = self._open, []
-        for port, _ in doors:
-            await maybeDeferred(port.stopListening)
+        # One that cannot be closed, such as a socket in a folder that is gone, must not keep the others open.
+        await DeferredList([maybeDeferred(port.stopListening) for port, _ in doors], consumeErrors=True)
         await DeferredList([Deferred.fromCoroutine(site.drain(seconds)) for _, site in doors])
 
 
