@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROUNDS = 50
+TOGETHER = 0.01  # seconds for which those who wait hear of another process's group later than they could
 
 
 class Hints(Protocol):
@@ -55,6 +56,13 @@ class Runs(Protocol):
         """Finish what is waiting, and end."""
 
 
+class Writes(Runs, Protocol):
+    """The same, for acts that write."""
+
+    turns: int
+    """How many groups it has begun beside the caller."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What the database has done since the process started."""
@@ -82,15 +90,15 @@ class Database:
         self._links, self._writer, self._horizon = links, writer, horizon
         self._succession = Succession(wakeups.clock, horizon)
         self.learn(writer.token())
-        self._reads = 0
+        self._reads = self._delivered = 0
         self._tell: Callable[[Batch], bool] | None = None
         self._closed = False
-        self._writing: Runs
+        self._writing: Writes
         self._reading: Runs
         self._hints: Hints | None = None
         self._care: Care | None = None
 
-    def start(self, writing: Runs, reading: Runs) -> Self:
+    def start(self, writing: Writes, reading: Runs) -> Self:
         """Say what carries out acts and reads."""
         self._writing, self._reading = writing, reading
         return self
@@ -184,6 +192,7 @@ class Database:
 
     def delivered(self, batch: Batch) -> None:
         """A group is committed: make it known when what it came after is, then answer."""
+        self._delivered += 1
         told = self._tell is not None and bool(batch.answers) and self._horizon.company and self._tell(batch)
         if batch.seen or self._succession.waits:
             self._succession.admit(batch.token, self.writer, partial(self._make_known, batch, told))
@@ -197,8 +206,7 @@ class Database:
             DeferredList(waits, consumeErrors=True).addCallback(lambda _: self._answer_all(batch))
         else:
             self._answer_all(batch)
-        if batch.keys:
-            self.wakeups.fire(batch.keys)
+        self.wakeups.fire(batch.keys)
         if self._hints is not None and batch.answers and not told:
             self._hints.tell(batch.token, batch.keys)
 
@@ -232,7 +240,10 @@ class Database:
 
     def _make_heard(self, token: Token, keys: list[str]) -> None:
         self.learn(token)
-        self.wakeups.fire(keys)
+        if self._writing.turns > self._delivered:  # who waits is answered once for both, not twice in a row
+            self.wakeups.put_off(keys, TOGETHER)
+        else:
+            self.wakeups.fire(keys)
 
     def _was_told(self, token: Token) -> bool:
         return all(writer == self.writer or count <= self._succession.told.get(writer, 0) for writer, count in token.counts)
@@ -308,6 +319,7 @@ class Inline:
     link: Link
     view: View
     database: Database
+    turns = 0
 
     @classmethod
     def start(cls, writer: Writer, link: Link, view: View, database: Database) -> Database:

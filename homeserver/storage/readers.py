@@ -64,6 +64,7 @@ class WriterThread:
     def __init__(self, writer: Writer, deliver: Callable[[Batch], None], idle: float | None) -> None:
         self._writer, self._deliver, self._idle = writer, deliver, idle
         self._queue: SimpleQueue[Act | None] = SimpleQueue()
+        self.turns = 0
         self._thread = Thread(target=self._run, name="storage-writer", daemon=True)
         self._thread.start()
 
@@ -82,6 +83,7 @@ class WriterThread:
         while open or waiting:
             open = self._gather(waiting) and open
             if waiting:
+                self.turns += 1
                 batch = self._writer.turn(waiting)
                 waiting = list(batch.again)
                 self._deliver(batch)

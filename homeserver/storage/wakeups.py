@@ -110,6 +110,7 @@ class Wakeups:
         self._watches: dict[str, set[Watch]] = {}
         self._resting: OrderedDict[Hashable, LastingWatch] = OrderedDict()
         self._resting_keys = 0
+        self._put_off: list[str] = []
 
     def watch(self, keys: Iterable[str]) -> Watch:
         """Begin to watch `keys`; use it as a context manager."""
@@ -133,8 +134,17 @@ class Wakeups:
         with self.watch(keys) as watch:
             return await watch.wait(timeout)
 
+    def put_off(self, keys: Iterable[str], seconds: float) -> None:
+        """Fire them together with what is fired next, at the latest after some seconds."""
+        if not self._put_off:
+            self.clock.later(seconds, self.fire, ())
+        self._put_off += keys
+
     def fire(self, keys: Iterable[str]) -> None:
         """Wake those who watch one of `keys`, each once; `EVERYTHING` wakes all."""
+        if self._put_off:
+            keys = [*self._put_off, *keys]
+            self._put_off.clear()
         found: set[Watch] = set()
         for key in keys:
             if key == EVERYTHING:

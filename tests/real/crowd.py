@@ -5,6 +5,7 @@ Used by a test, which kills processes meanwhile, and by a benchmark.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,7 @@ class Follower:
     """A client that syncs, and what it was told: room -> event ids as they came."""
 
     line: Line
+    rooms: list[str]
     since: str = ""
     told: dict[str, list[str]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -72,13 +74,17 @@ class Talker:
     times: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
+    def room(self, number: int) -> str:
+        """Where the so-manieth thing is said."""
+        return self.rooms[number % len(self.rooms)]
+
     def runs(self, count: int, late: threading.Event) -> None:
         """Say so many things."""
         try:
             for number in range(len(self.said), len(self.said) + count):
                 if late.is_set():
                     return
-                room = self.rooms[number % len(self.rooms)]
+                room = self.room(number)
                 began = time.monotonic()
                 path = f"/rooms/{room}/send/m.room.message/{self.name}-{number}"
                 content = {"msgtype": "m.text", "body": f"{self.name} {number}"}
@@ -100,35 +106,35 @@ class Crowd:
     followers: list[Follower]
 
     @classmethod
-    def gather(cls, url: str, rooms: int, talkers: int, followers: int) -> "Crowd":
-        """Everybody registers, joins all rooms, and connects."""
+    def gather(cls, url: str, rooms: int, talkers: int, followers: int, each: int | None = None) -> "Crowd":
+        """Everybody registers, joins `each` of the rooms, by default all, and connects."""
         first = Line(url)
         first.token = register(first, "owner")["access_token"]
         names = [first.must("POST", "/createRoom", PUBLIC)["room_id"] for _ in range(rooms)]
-        lines = []
+        crowd = cls(url, names, [], [])
         for number in range(talkers + followers):
-            line = Line(url)
+            line, place = Line(url), number if number < talkers else (number - talkers) * (each or rooms)
             line.token = register(line, f"member{number}")["access_token"]
-            for room in names:
+            mine = [names[(place + step) % rooms] for step in range(each or rooms)]
+            for room in mine:
                 line.must("POST", f"/join/{room}", {})
-            lines.append(line)
-        turned = [names[number % rooms :] + names[: number % rooms] for number in range(talkers)]
-        talking = [Talker(f"talker{number}", lines[number], turned[number]) for number in range(talkers)]
-        crowd = cls(url, names, talking, [Follower(line) for line in lines[talkers:]])
+            if number < talkers:
+                crowd.talkers.append(Talker(f"talker{number}", line, mine))
+            else:
+                crowd.followers.append(Follower(line, mine))
         for follower in crowd.followers:
             follower.follow(0)
             follower.follow(0)
-            follower.told.clear()
-            follower.told.update({room: [] for room in names})
+            follower.told = {room: [] for room in follower.rooms}
         return crowd
 
     def runs(self, count: int, meanwhile: Callable[[], None] = lambda: None, patience: float = 120.0) -> float:
         """Each talker says `count` things; the seconds until every follower has been told all of it."""
         late = threading.Event()
-        total = count * len(self.talkers) + sum(len(one.said) for one in self.talkers)
+        total = Counter(talker.room(number) for talker in self.talkers for number in range(len(talker.said) + count))
 
         def done(follower: Follower) -> bool:
-            return sum(map(len, follower.told.values())) >= total
+            return all(len(told) >= total[room] for room, told in follower.told.items())
 
         began = time.monotonic()
         threads = [threading.Thread(target=one.runs, args=(count, late)) for one in self.talkers]
@@ -153,14 +159,14 @@ class Crowd:
             history = self._history(room)
             assert len(set(history)) == len(history), f"twice in {room}"
             assert {event_id for event_id, where in said.items() if where == room} == set(history), f"lost in {room}"
-            for follower in self.followers:
-                told = follower.told[room]
+            for told in (one.told[room] for one in self.followers if room in one.rooms):
                 assert len(set(told)) == len(told), f"a follower was told something twice: {len(told) - len(set(told))}"
                 assert set(told) == set(history), f"a follower misses {len(set(history) - set(told))} of {len(history)}"
                 assert told == history, "a follower was told in another order than the room's"
 
     def _history(self, room: str) -> list[str]:
-        line, found, start = self.followers[0].line, list[str](), dict[str, str]()
+        line = next(one.line for one in self.followers if room in one.rooms)
+        found, start = list[str](), dict[str, str]()
         while True:
             page = persistent(line, "GET", f"/rooms/{room}/messages", dir="b", limit=500, **start)
             found += [event["event_id"] for event in page["chunk"] if event["type"] == "m.room.message"]

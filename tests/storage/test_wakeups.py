@@ -29,6 +29,21 @@ def test_a_waiter_gives_up_in_time() -> None:
     assert not wakeups.watched("!room")
 
 
+def test_what_is_put_off_is_fired_with_the_next_or_in_time() -> None:
+    reactor = Reactor()
+    wakeups = Wakeups(Clock(reactor))
+    waiting = [Deferred.fromCoroutine(wakeups.wait({room}, 30)) for room in ("!room", "!other")]
+    wakeups.put_off(["!room"], 0.01)
+    assert not waiting[0].called
+    wakeups.fire({"!other"})
+    assert [result(each) for each in waiting] == [True, True]
+    late = Deferred.fromCoroutine(wakeups.wait({"!room"}, 30))
+    wakeups.put_off(["!room"], 0.01)
+    wakeups.put_off(["!other"], 0.01)
+    reactor.advance(0.02)
+    assert result(late) is True
+
+
 def test_a_watch_misses_nothing_between_its_making_and_the_waiting() -> None:
     wakeups = Wakeups(Clock(Reactor()))
     with wakeups.watch({"!room"}) as watch:

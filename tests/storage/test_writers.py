@@ -297,3 +297,21 @@ def test_work_without_a_position_wakes_other_processes(pair: tuple[Database, Dat
     with other.wakeups.watch(["outbox"]) as watch:
         loop.run(one.write(lambda txn: txn.wake("outbox")))
         loop.until(lambda: watch.fired)
+
+
+def test_what_another_process_says_is_told_together_with_what_is_being_written(pair: tuple[Database, Database], loop: Loop) -> None:
+    one, other = pair
+    loop.run(one.write(note, 1))
+    loop.until(lambda: other.now() == one.now())
+    with other.wakeups.watch(["!room"]) as watch:
+        other.heard_first(one.now(), one.writer, ["!room"])
+        assert watch.fired
+    begun, done = threading.Event(), threading.Event()
+    with other.wakeups.watch(["!room"]) as watch:
+        writing = other.write(lambda txn: (begun.set(), done.wait(10), note(txn, 2)))
+        assert begun.wait(10)
+        other.heard_first(one.now(), one.writer, ["!room"])
+        assert not watch.fired
+        done.set()
+        loop.run(writing)
+        assert watch.fired
