@@ -157,9 +157,9 @@ class Network:
         home.server.arrivals.inbox.start()
         home.server.federation.outbox.start()
         home.server.bridging.deliveries.start()
-        home.server.rooms.delayed.start()
-        home.server.operating.clearing.start()
-        home.server.entering.due.start()
+        home.server.rooms.delayed.work.start()
+        home.server.operating.clearing.work.start()
+        home.server.entering.due.work.start()
         return home
 
     async def passes(self, seconds: float) -> None:

@@ -44,4 +44,4 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, people: Accoun
         RoomPages(clearing, clock),
         RoomOrders(clearing, membership.invites, membership.joins, membership.aliases),
     )
-    return Admin(clearing, endpoints, (clearing,))
+    return Admin(clearing, endpoints, (clearing.work,))

@@ -44,7 +44,7 @@ class Membership:
     @property
     def services(self) -> tuple[Service, ...]:
         """Work in the background."""
-        return (self.due,)
+        return (self.due.work,)
 
 
 def register(ground: Ground) -> Register:

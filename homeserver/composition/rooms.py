@@ -44,7 +44,7 @@ def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
     )
     tidy = Periodic(ground.clock, HOUR, partial(_forget_sent, ground))
     sweeping = Sweeping(ground.database, ground.clock)
-    return Rooms(timeline, later, endpoints, (later, tidy, Completion(ground.database), sweeping))
+    return Rooms(timeline, later, endpoints, (later.work, tidy, Completion(ground.database).work, sweeping.work))
 
 
 async def _forget_sent(ground: Ground) -> None:

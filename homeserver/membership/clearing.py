@@ -6,9 +6,10 @@ The work is written down before it begins, is done in small acts, and goes on af
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from homeserver.bus.publishing import GONE
@@ -22,6 +23,7 @@ from homeserver.rooms.timeline import Timeline
 from homeserver.storage import leases, members, room_jobs
 from homeserver.storage.room_jobs import ACTIVE, COMPLETE, DELETE, FAILED, PURGE, REDACT, Job
 from homeserver.storage.transactions import Transaction
+from homeserver.work import Work
 
 WORK = "room_jobs"
 AT_ONCE = 200
@@ -40,7 +42,6 @@ class Clearing:
     timeline: Timeline
     leaves: Leaves
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
-    _running: Deferred[None] | None = None
 
     async def order(self, kind: str, room_id: RoomID | UserID, wanted: Mapping[str, Any]) -> Job:
         """Order a deletion or a purge; it is done soon."""
@@ -48,32 +49,12 @@ class Clearing:
         await self.timeline.database.write(_order, job)
         return job
 
-    def start(self) -> None:
-        """Begin, with what was not finished at the last stop."""
-        self._running = Deferred.fromCoroutine(self._run())
+    @cached_property
+    def work(self) -> Work:
+        """The work in the background, with what was not finished at the last stop."""
+        return Work(self.timeline.database.wakeups, self._look, (WORK, GONE), again=LOOK_SECONDS)
 
-    async def stop(self) -> None:
-        """End; the rest is done after the next start."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-
-    async def _run(self) -> None:
-        database = self.timeline.database
-        try:
-            with database.wakeups.watch([WORK, GONE]) as watch:
-                while True:
-                    try:
-                        await self._look()
-                    except CancelledError:
-                        raise
-                    except Exception:
-                        log.failure("Work on rooms failed")
-                    await watch.wait(LOOK_SECONDS)
-        except CancelledError:
-            return
-
-    async def _look(self) -> None:
+    async def _look(self) -> float:
         database = self.timeline.database
         for job in await database.read(room_jobs.waiting):
             if database.engine == "sqlite":
@@ -84,6 +65,7 @@ class Clearing:
                 finally:
                     await database.write(leases.leave, f"{WORK} {job.id}", self._holder)
         await database.write(room_jobs.forget, self.timeline.clock.now() - KEPT_MS)
+        return LOOK_SECONDS
 
     async def done(self, job: Job) -> Job:
         """The job when it has ended, well or not."""

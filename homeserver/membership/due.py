@@ -3,9 +3,10 @@
 Whoever works on one puts off its next try first, in the database: one process of several works on it, and another if that dies.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from homeserver.clock import Clock
@@ -19,9 +20,9 @@ from homeserver.storage import pending_members
 from homeserver.storage.database import Database
 from homeserver.storage.pending_members import Pending
 from homeserver.storage.transactions import Transaction
+from homeserver.work import Work, until
 
 AT_ONCE = 20
-LONGEST_SECONDS = 60.0
 MINUTE_MS, DAY_MS = 60_000, 24 * 3600 * 1000
 SOON_MS = 2000  # the inviter's server may not have the invite in the room before we have answered it
 MOST_TRIES = 12  # of accepting; then the user has an invite like any other
@@ -38,52 +39,32 @@ class Due:
     register: Register
     expiry: Expiry
     accepting: Accepting
-    _running: Deferred[None] | None = field(default=None)
+    _caught_up: bool = False
 
-    def start(self) -> None:
-        """Begin; lifetimes that the operator changed are taken over first."""
-        self._running = Deferred.fromCoroutine(self._run())
-
-    async def stop(self) -> None:
-        """End; the rest is done after the next start."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-
-    async def _run(self) -> None:
-        try:
-            with self.database.wakeups.watch([WORK]) as watch:
-                await self._safely(catch_up=True)
-                while True:
-                    await watch.wait(await self._safely())
-        except CancelledError:
-            return
-
-    async def _safely(self, *, catch_up: bool = False) -> float:
-        try:
-            if catch_up:
-                await self._catch_up()
-            return await self.look()
-        except CancelledError:
-            raise
-        except Exception:
-            log.failure("Work on invites and knocks that are due failed")
-            return LONGEST_SECONDS
+    @cached_property
+    def work(self) -> Work:
+        """The work in the background."""
+        return Work(self.database.wakeups, self.look, (WORK,))
 
     async def _catch_up(self) -> None:
+        """Take over lifetimes that the operator changed."""
+        if self._caught_up:
+            return
         batch = await self.database.read(pending_members.rooms_after, "", AT_ONCE)
         while batch:
             for room_id in batch:
                 await self.database.write(self.register.reschedule, room_id)
             batch = await self.database.read(pending_members.rooms_after, batch[-1], AT_ONCE)
+        self._caught_up = True
 
     async def look(self) -> float:
         """Do what is due; the seconds until there is more."""
+        await self._catch_up()
         while True:
             now = self.clock.now()
             due = await self.database.read(pending_members.next_due)
             if due is None or due > now:
-                return LONGEST_SECONDS if due is None else min(LONGEST_SECONDS, (due - now) / 1000)
+                return until(due, now)
             await every([self._work_on(one) for one in await self.database.write(self._claim, now)])
 
     def _claim(self, txn: Transaction, now: int) -> list[Pending]:

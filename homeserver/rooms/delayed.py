@@ -5,9 +5,9 @@ An event is sent once: who sends it claims it first, and sends it as a transacti
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
@@ -21,13 +21,13 @@ from homeserver.storage.delayed_events import CANCELLED, FAILED, SENDING, SENT, 
 from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
+from homeserver.work import Work, until
 
 WORK = "delayed_events"
 MOST_OF_USER = 100
 AT_ONCE = 50
 STUCK_MS = 60_000
 KEPT_MS = 24 * 3600 * 1000
-LONGEST_SECONDS = 60.0
 PREFIX = "org.matrix.msc4140"
 
 log = Logger()
@@ -55,7 +55,6 @@ class DelayedEvents:
 
     timeline: Timeline
     max_delay: int
-    _running: Deferred[None] | None = field(default=None)
 
     async def schedule(self, room_id: str, draft: Draft, delay: int, sender: Sender | None) -> str:
         """Have an event sent after `delay` ms; the id by which to speak of it, the same for the same transaction."""
@@ -91,32 +90,10 @@ class DelayedEvents:
 
     # --- the work -----------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin."""
-        self._running = Deferred.fromCoroutine(self._run())
-
-    async def stop(self) -> None:
-        """End; what is due is sent after the next start."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-
-    async def _run(self) -> None:
-        try:
-            with self.timeline.database.wakeups.watch([WORK]) as watch:
-                while True:
-                    await watch.wait(await self._safely())
-        except CancelledError:
-            return
-
-    async def _safely(self) -> float:
-        try:
-            return await self.look()
-        except CancelledError:
-            raise
-        except Exception:
-            log.failure("Sending delayed events failed")
-            return LONGEST_SECONDS
+    @cached_property
+    def work(self) -> Work:
+        """The work in the background."""
+        return Work(self.timeline.database.wakeups, self.look, (WORK,))
 
     async def look(self) -> float:
         """Send what is due; the seconds until there is more."""
@@ -126,7 +103,7 @@ class DelayedEvents:
             due = await database.read(delayed_events.next_due)
             if due is None or due > now:
                 await database.write(delayed_events.forget, now - KEPT_MS)
-                return LONGEST_SECONDS if due is None else min(LONGEST_SECONDS, (due - now) / 1000)
+                return until(due, now)
             for one in await database.write(delayed_events.claim, now, now - STUCK_MS, AT_ONCE):
                 try:
                     await self._send(one)

@@ -1,24 +1,19 @@
 """What a room's state says on who may know of it, kept as rows so that one look-up answers the question.  Asks nobody."""
 
 from dataclasses import dataclass
-from typing import Any
-
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from homeserver.events.event import Event
 from homeserver.storage import openness, rooms, state
 from homeserver.storage.database import Database
 from homeserver.storage.openness import EVERYBODY, NOBODY
 from homeserver.storage.transactions import Transaction
+from homeserver.work import Work
 
 HISTORY = ("m.room.history_visibility", "")
 JOIN_RULES = ("m.room.join_rules", "")
 KEYS = frozenset({HISTORY, JOIN_RULES})
 OPEN_JOIN_RULES = frozenset({"public", "knock", "knock_restricted"})
 AT_ONCE = 200
-
-log = Logger()
 
 
 def note(txn: Transaction, room_id: str, root: bytes) -> None:
@@ -44,37 +39,22 @@ def allowed_rooms(rules: Event) -> list[str]:
     return [room_id for room_id in named if room_id.startswith("!") and "\0" not in room_id]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Completion:
     """Says it of rooms that are older than the rows, once, in the background."""
 
     database: Database
-    _running: Deferred[None] | None = None
 
-    def start(self) -> None:
-        """Begin."""
-        self._running = Deferred.fromCoroutine(self._run())
+    @property
+    def work(self) -> Work:
+        """The work in the background."""
+        return Work(self.database.wakeups, self.look)
 
-    async def stop(self) -> None:
-        """End; the rest is done after the next start."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-
-    async def _run(self) -> None:
-        try:
-            while await self._some():
-                pass
-        except CancelledError:
-            return
-        except Exception:
-            log.failure("Noting who may know of older rooms failed; it is tried again after the next start")
-
-    async def _some(self) -> Any:
-        batch = await self.database.read(openness.unknown, AT_ONCE)
-        for room_id in batch:
-            await self.database.write(_complete, room_id)
-        return batch
+    async def look(self) -> None:
+        """Say it of all of them."""
+        while batch := await self.database.read(openness.unknown, AT_ONCE):
+            for room_id in batch:
+                await self.database.write(_complete, room_id)
 
 
 def _complete(txn: Transaction, room_id: str) -> None:

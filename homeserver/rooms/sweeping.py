@@ -10,14 +10,14 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Concatenate, ParamSpec, TypeVar
-
-from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver.clock import Clock
 from homeserver.storage import leases, state_garbage
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
+from homeserver.work import Work
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,32 +47,15 @@ class Sweeping:
     database: Database
     clock: Clock
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
-    _running: Deferred[None] | None = None
 
-    def start(self) -> None:
-        """Begin; the first sweep comes an hour later."""
-        self._running = Deferred.fromCoroutine(self._run())
+    @cached_property
+    def work(self) -> Work:
+        """The work in the background."""
+        return Work(self.database.wakeups, self._look, first=FIRST_SECONDS, again=SECONDS)
 
-    async def stop(self) -> None:
-        """End, also in the midst of a sweep."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-
-    async def _run(self) -> None:
-        pause = FIRST_SECONDS
-        try:
-            while True:
-                await self.clock.sleep(pause)
-                try:
-                    await self.sweep()
-                except CancelledError:
-                    raise
-                except Exception:
-                    log.exception("sweeping the states failed")
-                pause = SECONDS
-        except CancelledError:
-            return
+    async def _look(self) -> float:
+        await self.sweep()
+        return SECONDS
 
     async def sweep(self) -> Swept:
         """One sweep: what was suspect before and still is goes, what has no reference now is suspect from now on."""

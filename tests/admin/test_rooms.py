@@ -87,7 +87,7 @@ async def test_a_deletion_goes_on_after_a_restart_and_is_ordered_once(network: N
     room = good(await alice.post("/createRoom", {}))["room_id"]
     ordered = good(await admin.delete(f"{V2}/rooms/{room}", {}))["delete_id"]
     assert (await admin.delete(f"{V2}/rooms/{room}", {})).status == 400
-    await home.server.operating.clearing.stop()
+    await home.server.operating.clearing.work.stop()
     again = network.restart(home)
     await network.passes(60)
     answer = await again.stranger(admin.token).get(f"{V2}/rooms/delete_status/{ordered}")

@@ -88,7 +88,7 @@ async def test_they_are_kept_over_a_restart(network: Network) -> None:
     room = good(await alice.post("/createRoom", OPEN))["room_id"]
     good(await later(alice, room, 900, txn="1", n=1))
     good(await later(alice, room, 20_000, txn="2", n=2))
-    await home.server.rooms.delayed.stop()
+    await home.server.rooms.delayed.work.stop()
     await network.passes(5)
     assert await texts(alice, room) == []
     again = Client(network.restart(home), alice.user_id, alice.token, alice.device_id)

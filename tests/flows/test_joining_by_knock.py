@@ -91,7 +91,7 @@ async def test_a_join_that_does_not_work_at_once_is_tried_again_and_survives_a_r
     await wishes(bob)
     room = await room_of(alice, initial_state=[KNOCK])
     good(await bob.post(f"/knock/{room}", {}, via=["a"]))
-    await bob.home.server.entering.due.stop()
+    await bob.home.server.entering.due.work.stop()
     good(await invites(alice, room, bob))
     network.down.add("a")
     again = network.restart(bob.home)
@@ -100,7 +100,7 @@ async def test_a_join_that_does_not_work_at_once_is_tried_again_and_survives_a_r
     network.down.clear()
     await settled(network, 600)
     assert await membership(alice, room, bob) == "join"
-    await again.server.entering.due.stop()
+    await again.server.entering.due.work.stop()
 
 
 @story

@@ -145,7 +145,7 @@ async def test_the_invitees_server_knows_what_the_room_says(network: Network) ->
     await says(alice, room, invite_ms=60_000)
     good(await invites(alice, room, bob))
     network.down.add("a")
-    await a.server.entering.due.stop()
+    await a.server.entering.due.work.stop()
     await settled(network, 60 + GRACE_MS / 1000 + 60)
     # Nobody else answers: the rejection holds on the invitee's server, and only there.
     assert await membership(bob, room, bob) == "leave"
@@ -226,18 +226,18 @@ async def test_it_survives_restarts_and_a_changed_setting_holds_for_what_stands(
     a = network.server("a")
     alice, ann = await a.user("alice"), await a.user("ann")
     room = await room_of(alice, ann)
-    await a.server.entering.due.stop()
+    await a.server.entering.due.work.stop()
     await settled(network, LIFE / 2)
     object.__setattr__(a.server, "settings", replace(a.server.settings, rooms=SHORT))
     again = network.restart(a)
     await settled(network, 60)
     assert await membership(alice, room, ann) == "invite"
-    await again.server.entering.due.stop()
+    await again.server.entering.due.work.stop()
     await settled(network, LIFE / 2)
     last = network.restart(again)
     await settled(network, 10)
     assert await membership(alice, room, ann) == "leave"
-    await last.server.entering.due.stop()
+    await last.server.entering.due.work.stop()
 
 
 @story

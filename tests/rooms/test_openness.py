@@ -47,7 +47,7 @@ async def test_rooms_that_are_older_than_the_rows_get_them_in_the_background(net
     open_, closed = [good(await alice.post("/createRoom", {"preset": kind}))["room_id"] for kind in ("public_chat", "private_chat")]
     await a.server.database.write(lambda txn: txn.run("DELETE FROM room_openness"))
     assert not await knows(stranger, open_)
-    completion = Completion(a.server.database)
+    completion = Completion(a.server.database).work
     completion.start()
     await network.passes(1)
     await completion.stop()
