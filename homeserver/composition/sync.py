@@ -12,6 +12,7 @@ from homeserver.sync.beside import Sources
 from homeserver.sync.caught_up import CaughtUp
 from homeserver.sync.poll import Poll
 from homeserver.sync.shared import Shared
+from homeserver.sync.sliding.opening import Opening
 from homeserver.sync.sliding.poll import SlidingPoll, devices_changed
 
 WATCHERS: tuple[Watcher, ...] = (devices_changed,)
@@ -29,5 +30,5 @@ def compose(ground: Ground, attention: Attention) -> Sync:
     """Make it."""
     sources = Sources(ground.database, attention.typing, attention.presence, Acknowledged(ground.database, ground.clock), ground.live)
     poll = Poll(ground.database, ground.clock, sources, CaughtUp(ground.database, Shared(), sources))
-    sliding = SlidingSync(ground.clock, SlidingPoll(ground.database, ground.clock, sources))
+    sliding = SlidingSync(ground.clock, SlidingPoll(ground.database, ground.clock, sources, Opening(ground.database, ground.clock)))
     return Sync(poll, (SyncPages(ground.database, ground.clock, poll), sliding))

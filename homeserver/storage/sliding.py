@@ -24,6 +24,20 @@ class Connection:
     device_id: str
     name: str
 
+    @property
+    def device(self) -> tuple[str, str]:
+        """Whose it is."""
+        return self.user_id, self.device_id
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection that was opened, and its first state."""
+
+    owner: Connection
+    number: int
+    state: bytes
+
 
 def used(txn: Transaction, number: int, generation: int, connection: Connection) -> int | None:
     """When the connection with that number was last used; None if this device has none under this name, or not in this state."""
@@ -54,27 +68,46 @@ def states(txn: Transaction, number: int, generation: int) -> list[bytes]:
     return chain[::-1]
 
 
-def open_connection(txn: Transaction, connection: Connection, state: bytes, now: int) -> int:
-    """A new connection, in the place of the one of this name; answers its number.  Its first state is generation 1."""
-    number = txn.number()
+def open_connections(txn: Transaction, opened: Sequence[Opened], now: int) -> None:
+    """New connections, the latest last, each in the place of the one of its name.  Their first state is generation 1.
+
+    Devices that are gone get none.
+    """
+    devices = list({one.owner.device for one in opened})
+    here = set(txn.all("SELECT user_id, device_id FROM devices WHERE (user_id, device_id) IN :devices", devices=devices))
     expired = txn.all("SELECT id FROM sliding_connections WHERE used_ts < :old LIMIT :most", old=now - EXPIRY_MS, most=SWEPT)
-    old = [row[0] for row in expired]
     rows = txn.all(
-        "SELECT id, name FROM sliding_connections WHERE user_id = :user AND device_id = :device ORDER BY used_ts DESC, id DESC",
-        user=connection.user_id, device=connection.device_id,
-    )  # fmt: skip
-    old += [other for other, name in rows if name == connection.name]
-    old += [other for other, name in rows if name != connection.name][MOST_OF_DEVICE - 1 :]
+        "SELECT id, user_id, device_id, name FROM sliding_connections WHERE (user_id, device_id) IN :devices"
+        " ORDER BY used_ts DESC, id DESC",
+        devices=devices,
+    )
+    latest: dict[tuple[str, str], list[Opened]] = {}
+    for one in opened:
+        if not one.owner.device_id or one.owner.device in here:
+            latest.setdefault(one.owner.device, []).append(one)
+    new = [one for some in latest.values() for one in some[-MOST_OF_DEVICE:]]
+    names, left = {one.owner for one in new}, {device: MOST_OF_DEVICE - len(some) for device, some in latest.items()}
+    old = [number for (number,) in expired]
+    for number, *owner in rows:
+        other = Connection(*owner)
+        left[other.device] = left.get(other.device, 0) - (other not in names)
+        if other in names or left[other.device] < 0:
+            old.append(number)
     _remove(txn, old)
+    for one in new:
+        _add(txn, one, now)
+
+
+def _add(txn: Transaction, opened: Opened, now: int) -> None:
+    owner = opened.owner
     added = txn.run(
         "INSERT INTO sliding_connections (id, user_id, device_id, name, used_ts) VALUES (:id, :user, :device, :name, :now)"
         " ON CONFLICT (user_id, device_id, name) DO NOTHING",
-        id=number, user=connection.user_id, device=connection.device_id, name=connection.name, now=now,
+        id=opened.number, user=owner.user_id, device=owner.device_id, name=owner.name, now=now,
     )  # fmt: skip
     if not added:
         raise Retry("another process has just opened a connection of this name")
-    txn.insert("sliding_states", connection=number, generation=1, parent=None, state=state)
-    return number
+    txn.insert("sliding_states", connection=opened.number, generation=1, parent=None, state=opened.state)
 
 
 def add_state(txn: Transaction, number: int, parent: int, change: bytes, whole: bytes) -> int | None:

@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from homeserver.storage import sliding
+from homeserver.sync.sliding.opening import SECONDS
 from tests.world import Client, Home, Network, Reply, good, story
 
 PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
@@ -152,6 +153,7 @@ async def test_a_connection_outlives_the_server_but_not_its_device(network: Netw
     first = await slide(bob, lists=lists)
     other = await slide(bob, conn_id="encryption")
 
+    await network.passes(SECONDS)
     a = network.restart(a)
     forget_everything(a)
     alice, bob = Client(a, alice.user_id, alice.token, alice.device_id), Client(a, bob.user_id, bob.token, bob.device_id)
@@ -165,9 +167,45 @@ async def test_a_connection_outlives_the_server_but_not_its_device(network: Netw
     for client, pos, name in ((tablet, mine, ""), (alice, mine, ""), (bob, mine, "encryption"), (bob, others, "")):
         assert (await ask(client, pos, conn_id=name)).json["errcode"] == "M_UNKNOWN_POS"
 
+    await slide(bob, conn_id="late")
     good(await bob.post("/logout"))
+    await network.passes(SECONDS)
     counted = await a.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM sliding_connections"))
     assert counted == 0
+
+
+@story
+async def test_a_connection_is_written_after_its_first_answer_and_before_its_second(network: Network) -> None:
+    a = network.server("a")
+    alice, bob = await a.user("alice"), await a.user("bob")
+    tea = await room(alice, bob)
+    lists = {"all": window(state=STATE)}
+
+    def written() -> Any:
+        return a.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM sliding_connections"))
+
+    first = await slide(bob, lists=lists)
+    assert await written() == 0
+    said = await say(alice, tea)
+    # Who comes back at once is known, also to a process that has forgotten.
+    forget_everything(a)
+    second = await slide(bob, first["pos"], lists=lists)
+    assert ids(second["rooms"][tea]) == [said] and await written() == 1
+
+    # The next one of this name takes its place, whether it was written or not.
+    for _ in range(3):
+        third = await slide(bob, lists=lists)
+    assert (await ask(bob, second["pos"], lists=lists)).json["errcode"] == "M_UNKNOWN_POS"
+    assert (await slide(bob, third["pos"], lists=lists))["rooms"] == {} and await written() == 1
+
+    # What was not written yet when the process died is not known: the client begins anew.
+    await slide(bob, conn_id="other")
+    fourth = await slide(bob, lists=lists)
+    a = network.restart(a)
+    bob = Client(a, bob.user_id, bob.token, bob.device_id)
+    forget_everything(a)
+    assert (await ask(bob, fourth["pos"], lists=lists)).json["errcode"] == "M_UNKNOWN_POS"
+    assert tea in (await slide(bob, lists=lists))["rooms"]
 
 
 @story
@@ -477,6 +515,8 @@ async def test_no_more_than_anybody_may_ask_for(network: Network) -> None:
     assert (await slide(bob, lists={"all": window(0, 2**40)}, txn_id="7", extensions={"unknown": {"enabled": True}}))["txn_id"] == "7"
     for n in range(30):
         await slide(bob, conn_id=str(n))
+        await network.passes(n % 5 * 0.3)
+    await network.passes(SECONDS)
     assert await a.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM sliding_connections")) == 20
 
 

@@ -40,6 +40,28 @@ async def test_a_window_takes_few_statements_however_many_rooms_it_has(network: 
 
 
 @story
+async def test_what_rooms_look_like_is_read_once_for_all_who_look(network: Network) -> None:
+    home = network.server("a")
+    alice, bob, rooms = await village(home, 5)
+    lists = {"all": window(limit=1, state=STATE)}
+    await cost(home, alice, lists=lists)
+    _, before, acts = await cost(home, bob, lists=lists)
+    found, after, _ = await cost(home, bob, lists=lists)
+    assert acts == 0 and after < before
+    carol = await home.user("carol")
+    for one in rooms:
+        good(await alice.post(f"/rooms/{one}/invite", {"user_id": carol.user_id}))
+        good(await carol.post(f"/rooms/{one}/join", {}))
+    assert len((await cost(home, bob, lists=lists))[0]["rooms"][rooms[0]]["timeline"]) == 1
+    said = await say(carol, rooms[0])
+    found, _, _ = await cost(home, bob, lists=lists)
+    assert [event["event_id"] for event in found["rooms"][rooms[0]]["timeline"]] == [said]
+    good(await alice.put(f"/rooms/{rooms[0]}/redact/{said}/1", {}))
+    shown = (await cost(home, bob, lists={"all": window(limit=3)}))[0]["rooms"][rooms[0]]["timeline"]
+    assert [event["content"] for event in shown if event["event_id"] == said] == [{}]
+
+
+@story
 async def test_rooms_that_one_came_to_lately_are_looked_at_together(network: Network) -> None:
     taken = []
     for size in (2, 12):
@@ -82,7 +104,7 @@ async def test_what_is_stored_of_a_change_is_what_changed(network: Network) -> N
     good(await carol.post(f"/rooms/{rooms[0]}/join", {}))
     await say(carol, rooms[0])
     found, _, acts = await cost(home, bob, found["pos"], lists=lists)
-    assert acts == 1
+    assert acts == 2  # the opening of the connection, which waited, and what changed
     sizes = await home.server.database.read(lambda txn: txn.all("SELECT LENGTH(state) FROM sliding_states ORDER BY generation"))
     assert len(sizes) == 2 and sizes[1][0] < sizes[0][0] / 3
 

@@ -22,6 +22,7 @@ from homeserver.sync.caught_up import concerns
 from homeserver.sync.poll import MAX_WAIT
 from homeserver.sync.sliding import extensions, reading
 from homeserver.sync.sliding.connection import Pos, State, UnknownPos
+from homeserver.sync.sliding.opening import FIRST, Opening
 from homeserver.sync.sliding.reading import Found, Known, Question
 from homeserver.sync.sliding.request import SlidingBody
 from homeserver.sync.sliding.resting import Resting
@@ -36,6 +37,7 @@ class SlidingPoll:
     database: Database
     clock: Clock
     sources: Sources
+    opening: Opening
 
     @property
     def resting(self) -> Resting:
@@ -78,6 +80,7 @@ class SlidingPoll:
         now = self.clock.now()
         if pos is None:
             return Known(State()), now, frozenset()
+        await self.opening.settle(owner)
         known, used, rooms = await self.database.read(reading.known, owner, pos)
         if used < now - DAY_MS:
             await self.database.write(sliding.use, pos.connection, now)
@@ -101,10 +104,13 @@ class SlidingPoll:
     async def _answered(self, question: Question, pos: Pos | None, before: State, found: Found, used: int) -> bytes:
         """The answer with its position, once what the client knows with it is stored."""
         owner, state = question.connection, found.known.state
-        if pos is not None and state == before:
+        if pos is None:
+            connection, generation = await self.opening.open(owner, state), FIRST
+        elif state == before:
             connection, generation = pos.connection, pos.generation
         else:
-            connection, generation = await self.database.write(_store, owner, pos, before, state, self.clock.now())
+            await self.opening.settle(owner)
+            connection, generation = pos.connection, await self.database.write(_store, pos, before, state)
         assert found.known.seen is not None and found.known.typing is not None
         after = Pos(found.known.seen, found.known.typing, connection, generation, question.live)
         self.resting.begin(owner, after, question.body, found, used)
@@ -112,18 +118,13 @@ class SlidingPoll:
         return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _store(txn: Transaction, owner: Connection, pos: Pos | None, before: State, state: State, now: int) -> tuple[int, int]:
-    """Write what the client is about to know; answers the numbers of the connection and of the state."""
-    if pos is None:
-        connection, generation = sliding.open_connection(txn, owner, state.changes(None), now), 1
-    else:
-        connection = pos.connection
-        added = sliding.add_state(txn, connection, pos.generation, state.changes(before), state.changes(None))
-        if added is None:
-            raise UnknownPos()
-        generation = added
-    txn.on_commit(txn.memory.put, ("sliding", connection, generation), state, state.size)
-    return connection, generation
+def _store(txn: Transaction, pos: Pos, before: State, state: State) -> int:
+    """Write what the client is about to know; answers the number of the state."""
+    generation = sliding.add_state(txn, pos.connection, pos.generation, state.changes(before), state.changes(None))
+    if generation is None:
+        raise UnknownPos()
+    txn.on_commit(txn.memory.put, ("sliding", pos.connection, generation), state, state.size)
+    return generation
 
 
 def devices_changed(txn: Transaction, user_id: str, device_ids: Sequence[str], change: str) -> None:
