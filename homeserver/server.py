@@ -31,6 +31,7 @@ from homeserver.composition import (
     room_keys,
     rooms,
     swarm,
+    swarm_things,
     sync,
 )
 from homeserver.composition.accounts import Accounts, Outside
@@ -132,7 +133,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     asking = room_keys.compose(on, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
-    watching = (*watching, *swarm.observers(on))
+    watching = (*watching, *swarm.observers(on), attentive.receipts.observe)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
@@ -143,6 +144,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     following, files = sync.compose(on, attentive), media.compose(on, others)
     linking = links.compose(on, others, entering, asking, files)
     swarms = swarm.compose(on, in_rooms, others, entering)
+    things = swarm_things.compose(on, attentive.receipts, people.account_data)
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
@@ -152,6 +154,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
     working = (
         in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking, linking, swarms,
+        things,
     )  # fmt: skip
     parts = (*working, secrets, following)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))

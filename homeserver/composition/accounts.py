@@ -35,6 +35,7 @@ from homeserver.bus.publishing import Bus
 from homeserver.composition.ground import Ground, Service
 from homeserver.composition.rooms import Rooms
 from homeserver.periodic import Periodic
+from homeserver.swarm import preferences
 
 SIGHTINGS_SECONDS = 60
 
@@ -85,7 +86,7 @@ def compose(ground: Ground, rooms: Rooms, bridges: Bridges, outside: Outside, bu
     bus.when_gone(chores.resume)
     profiles = Profiles(database, name, chores, outside.elsewhere)
     closing = Closing(database, devices, chores, outside.closed)
-    account_data = AccountData(database)
+    account_data = AccountData(database, {preferences.TYPE: preferences.meaning})
     endpoints = (
         Registering(registration, gate, passwords, callers, limits),
         RegistrationProofs(registration, invited, address_book, limits),
