@@ -13,6 +13,7 @@ from homeserver.events.drafts import Draft
 from homeserver.events.errors import BadSignature, Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.events.versions import RoomVersion
 from homeserver.federation.keyring import Keyring
 from homeserver.membership import restricted
 from homeserver.membership.handshake import Kind
@@ -47,39 +48,34 @@ class Residents:
 
         Raises `NoSuchRoom` for a room that the server may not know of, M_INCOMPATIBLE_ROOM_VERSION, `Denied`.
         """
-        user = who.user_id
-        if user.domain != origin:
-            raise Forbidden(f"{origin} cannot act for {user}")
-        room, content = await self.timeline.database.read(self._checked, kind, origin, room_id, user)
+        if who.user_id.domain != origin:
+            raise Forbidden(f"{origin} cannot act for {who.user_id}")
+        return await self.timeline.database.read(self._make, kind, origin, room_id, who, known)
+
+    def _make(
+        self, txn: Transaction, kind: Kind, origin: ServerName, room_id: RoomID, who: Joiner, known: Iterable[str]
+    ) -> dict[str, Any]:
+        user, room = who.user_id, self._room(txn, origin, room_id)
+        acl.require(txn, room, origin)
+        content = _vouching(txn, room, user) if kind == "join" else {}
         if kind != "leave" and room.version.id not in known:
             raise Refused(
                 400, "M_INCOMPATIBLE_ROOM_VERSION", f"The room is of version {room.version.id}", room_version=room.version.id
             )
         draft = Draft("m.room.member", user, {**content, "membership": kind}, user, device=who.device)
-        template = await self.timeline.template(room_id, draft)
-        return {"room_version": room.version.id, "event": template}
+        return {"room_version": room.version.id, "event": self.timeline.template(txn, room, draft)}
 
-    def _checked(
-        self, txn: Transaction, kind: Kind, origin: ServerName, room_id: RoomID, user: UserID
-    ) -> tuple[Room, dict[str, Any]]:
+    def _room(self, txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
         room = visibility.find(txn, room_id, origin)
         if room.departed:
             raise visibility.NoSuchRoom()
-        acl.require(txn, room, origin)
-        member = members.get(txn, room_id, user)
-        if kind != "join" or (member is not None and member.membership in ("join", "invite", "ban")):
-            return room, {}
-        verdict = restricted.judge(txn, room, user)
-        if verdict.voucher is not None:
-            return room, {restricted.VOUCHER: verdict.voucher}
-        if verdict.elsewhere:
-            raise Refused(400, "M_UNABLE_TO_AUTHORISE_JOIN", "This server cannot tell whether the user may join")
-        return room, {}
+        visibility.remember(txn, room_id, origin)
+        rooms.remember_versions(txn, [(room_id, room.version.id)])
+        return room
 
     async def send(self, kind: Kind, origin: ServerName, room_id: RoomID, event_id: EventID, data: dict[str, Any]) -> Stored:
         """Take in the signed event; raises `Denied`, `BadJSON`, `Forbidden`.  The event goes on to the other servers."""
-        room = await self.timeline.database.read(self._room, origin, room_id)
-        event = arrival.read(room.version, data, room_id)
+        event = arrival.read(await self._version(origin, room_id), data, room_id)
         if event.event_id != event_id:
             raise BadJSON("The event's ID is not the one in the path")
         if event.type != "m.room.member" or event.membership != kind or event.state_key != event.sender:
@@ -92,19 +88,17 @@ class Residents:
         except BadSignature as error:
             raise Forbidden(f"The event is not signed as it must be: {error}") from None
         try:
-            outcome = await self.timeline.accept(event, relay=True)
+            outcome = await self.timeline.accept(event, relay=True, origin=origin)
         except (MissingPredecessors, MissingAuth) as error:
             raise BadJSON(f"The event does not follow our template: {error}") from None
         if not outcome.accepted:
             raise Denied(outcome.reason or "The event was not accepted")
         return outcome.stored
 
-    def _room(self, txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
-        room = visibility.find(txn, room_id, origin)
-        if room.departed:
-            raise visibility.NoSuchRoom()
-        acl.require(txn, room, origin)
-        return room
+    async def _version(self, origin: ServerName, room_id: RoomID) -> RoomVersion:
+        """That of a room of which the origin may know; who asked us for a template may."""
+        known = visibility.remembered_version(self.timeline.database.memory, room_id, origin)
+        return known or (await self.timeline.database.read(self._room, origin, room_id)).version
 
     async def _vouched(self, event: Event) -> Event:
         """The event, with our signature where a user of ours vouches for its sender.
@@ -131,22 +125,33 @@ class Residents:
     def _joined(self, txn: Transaction, stored: Stored) -> bytes:
         event = stored.event
         assert stored.state_before is not None
+        rooms.remember_versions(txn, [(event.room_id, event.version.id)])
         before = state.everything(txn, stored.state_before)
         cited = {auth for one in before for auth in one.event.auth_events} | set(event.auth_events)
-        chain = events.auth_chain(txn, event.room_id, cited)
+        chain = events.auth_chain(txn, event.room_id, cited, before)
         answer = {
             "origin": self.timeline.identity.name,
             "event": orjson.Fragment(event.pdu),
             "state": _pdus(before),
             "auth_chain": _pdus(chain.values()),
             "members_omitted": False,
-            "servers_in_room": rooms.joined_servers(txn, event.room_id),
         }
         return orjson.dumps(answer)
 
     async def knocked(self, stored: Stored) -> dict[str, Any]:
         """The answer to a knock: what the room looks like from outside."""
         return {"knock_room_state": await self.timeline.database.read(federated_state, stored.event.room_id)}
+
+
+def _vouching(txn: Transaction, room: Room, user: UserID) -> dict[str, Any]:
+    """What the join of a user says of who of us lets them in; raises M_UNABLE_TO_AUTHORISE_JOIN."""
+    member = state.view(txn, room.state_root, [("m.room.member", user)]).get(("m.room.member", user))
+    if member is not None and member.membership in ("join", "invite", "ban"):
+        return {}
+    verdict = restricted.judge(txn, room, user)
+    if verdict.voucher is None and verdict.elsewhere:
+        raise Refused(400, "M_UNABLE_TO_AUTHORISE_JOIN", "This server cannot tell whether the user may join")
+    return {} if verdict.voucher is None else {restricted.VOUCHER: verdict.voucher}
 
 
 def _pdus(batch: Iterable[Stored]) -> Sequence[orjson.Fragment]:

@@ -12,7 +12,7 @@ from homeserver.events import ordering, rules, state_map
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
-from homeserver.rooms import forks
+from homeserver.rooms import acl, forks
 from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
 from homeserver.storage import arrivals, events, read_ahead, relations, rooms, search, state
 from homeserver.storage.arrivals import Around, Known
@@ -63,12 +63,13 @@ class Arrived:
     """A received event on its way in.
 
     `written`: it and the states around it were written down in an earlier act; `alone`: it has an act of its own, which may wait
-    for states to be resolved.
+    for states to be resolved; `origin`: the server that brings it, where the room's ACL is still to let that in.
     """
 
     event: Event
     before: Sequence[str] | None
     relay: bool
+    origin: ServerName | None = None
     written: bool = False
     alone: bool = True
 
@@ -92,6 +93,8 @@ class Reception:
         """The outcome, or None when the event was only written down and the act must run once more."""
         event = arrived.event
         room = self.lock(txn, event.room_id)
+        if arrived.origin is not None:
+            acl.require(txn, room, arrived.origin)
         near = arrivals.around(txn, event.room_id, [event])
         before, (room, outcome) = room, self._take(txn, room, arrived, near)
         if outcome is None:

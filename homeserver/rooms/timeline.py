@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from homeserver.clock import Clock
-from homeserver.errors import Forbidden, NotFound, Refused
+from homeserver.errors import Forbidden, Refused
 from homeserver.events import drafts, rules, signing, state_map
 from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event
-from homeserver.events.identifiers import EventID, RoomID
+from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.events.notable import relation
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
@@ -193,29 +193,25 @@ class Timeline:
     def _prepare(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> Event:
         return self._complete(txn, _present(rooms.if_known(txn, room_id, draft.sender), draft), draft, now)
 
-    async def template(self, room_id: str, draft: Draft) -> dict[str, Any]:
+    def template(self, txn: Transaction, room: Room, draft: Draft) -> dict[str, Any]:
         """The PDU that a user of another server would have to sign to do this; raises `Denied` when the rules refuse it."""
-        return await self.database.read(self._template, room_id, draft, self.clock.now())
-
-    def _template(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> dict[str, Any]:
-        room = rooms.get(txn, room_id)
-        if room is None or room.departed:
-            raise NotFound("This server is not in this room")
-        data, view = self._fill(txn, room, draft, now)
+        data, view = self._fill(txn, room, draft, self.clock.now())
         rules.check(events_core.read(room.version, {**data, "signatures": {}}), view)
         return data
 
     # --- what comes from other servers ------------------------------------------------------------------
 
-    async def accept(self, event: Event, *, before: Sequence[str] | None = None, relay: bool = False) -> Outcome:
+    async def accept(
+        self, event: Event, *, before: Sequence[str] | None = None, relay: bool = False, origin: ServerName | None = None
+    ) -> Outcome:
         """Take in an event whose signatures were verified; the outcome says whether it was accepted, soft-failed or rejected.
 
         `before` is the state before it, as event ids, where it had to be fetched because predecessors are missing; `relay` says
-        that this server passes the event on to the others in the room (joins, knocks, invites made through it).
-        Raises `MissingPredecessors`, `MissingAuth`, `NotFound` for a room that this server is not in.
+        that this server passes the event on to the others in the room (joins, knocks, invites made through it), `origin` that the
+        room's ACL must let that server in.  Raises `MissingPredecessors`, `MissingAuth`, `NotFound` for a room that this server is not in.
         spec: server-server-api#checks-performed-on-receipt-of-a-pdu
         """
-        arrived = Arrived(event, before, relay)
+        arrived = Arrived(event, before, relay, origin)
         outcome = await self.database.write(self.reception.accept, arrived)
         if outcome is None:
             outcome = await self.database.write(self.reception.accept, replace(arrived, written=True))

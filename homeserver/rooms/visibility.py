@@ -32,7 +32,7 @@ def find(txn: Transaction, room_id: str, viewer: UserID | ServerName) -> Room:
     if isinstance(viewer, UserID):
         room = rooms.if_known(txn, room_id, viewer)
     else:
-        room = rooms.get(txn, room_id) if may_know(txn, room_id, viewer) else None
+        room = rooms.if_known_to(txn, room_id, viewer)
     if room is None:
         raise NoSuchRoom()
     return room

@@ -269,12 +269,18 @@ def near_time(txn: Transaction, room_id: str, ts: int, *, forwards: bool, limit:
     return _read(txn, rows)
 
 
-def auth_chain(txn: Transaction, room_id: str, ids: Iterable[str]) -> dict[str, Stored]:
-    """All events that are reached from `ids` by auth events, these included; what is not here is left out."""
+def auth_chain(txn: Transaction, room_id: str, ids: Iterable[str], read: Iterable[Stored] = ()) -> dict[str, Stored]:
+    """All events that are reached from `ids` by auth events, these included; what is not here is left out.
+
+    `read` are events of the room that need not be read again.
+    """
+    at_hand: dict[str, Stored] = {stored.event.event_id: stored for stored in read}
     chain: dict[str, Stored] = {}
     wanted: set[str] = set(ids)
     while wanted:
-        found = find(txn, room_id, wanted)
+        found = {event_id: at_hand[event_id] for event_id in wanted if event_id in at_hand}
+        if len(found) < len(wanted):
+            found |= find(txn, room_id, wanted - found.keys())
         chain.update(found)
         cited: set[str] = {auth for stored in found.values() for auth in stored.event.auth_events}
         wanted = cited - chain.keys() - wanted

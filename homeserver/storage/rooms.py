@@ -66,6 +66,14 @@ KNOWN = (
 )
 
 
+KNOWN_TO_SERVER = (
+    "EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.server = :server)"
+    " OR EXISTS (SELECT 1 FROM published_rooms WHERE published_rooms.room_id = rooms.room_id)"
+    " OR EXISTS (SELECT 1 FROM room_openness WHERE room_openness.room_id = rooms.room_id AND (open_to = '' OR EXISTS (SELECT 1"
+    " FROM room_servers WHERE room_servers.room_id = open_to AND room_servers.server = :server AND room_servers.joined > 0)))"
+)
+
+
 def get(txn: Transaction, room_id: str) -> Room | None:
     """The room, or None where this server does not know it."""
     row = txn.one(
@@ -83,6 +91,17 @@ def if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
         f" AND ({KNOWN})",
         room=room_id, user=user_id,
+    )  # fmt: skip
+    return _room(room_id, row)
+
+
+def if_known_to(txn: Transaction, room_id: str, server: str) -> Room | None:
+    """The room, if the server may know of it, as `openness.known_to_server` says it: in one statement."""
+    row = txn.one(
+        "SELECT version, creator, seq, heads, state_root, last_order, notable, removals, servers,"
+        " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room"
+        f" AND ({KNOWN_TO_SERVER})",
+        room=room_id, server=server,
     )  # fmt: skip
     return _room(room_id, row)
 
