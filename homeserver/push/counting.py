@@ -92,11 +92,11 @@ def counts(txn: Transaction, user: str, room_ids: Iterable[str], ignored: frozen
     suspects = rules.senders | ignored
     watched = notable.watched(txn, wanted, suspects) if suspects else set()
     # Whoever has no mark in a room came to it in a way that nobody saw (a resolution of state): until they read something nothing counts.
-    marks = {room: found for room, found in notable.marks(txn, user, wanted).items() if ROOM in found}
-    numbers = notable.numbers(txn, marks)
+    all_marks, numbers = notable.standing(txn, user, wanted)
+    marks = {room: all_marks[room] for room in numbers}
     changed = [room for room, now in numbers.items() if now.notable > marks[room][ROOM].n]
-    threads = notable.unread_threads(txn, user, changed)
-    own, shared = notable.unread_highlights(txn, user, wanted), notable.unread_room_highlights(txn, user, wanted)
+    threads = notable.unread_threads(txn, user, [room for room in changed if numbers[room].in_threads])
+    own, shared = notable.unread_highlights(txn, user, wanted)
     encrypted: set[str] | None = None
     result = dict.fromkeys(wanted, NOTHING)
     for room_id, now in numbers.items():

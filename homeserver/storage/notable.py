@@ -224,28 +224,37 @@ def forget(txn: Transaction, user_id: str, room_id: str) -> None:
 # --- reading ------------------------------------------------------------------------------------------------------------------------
 
 
-def numbers(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Numbers]:
-    """The numbers of several rooms."""
+def standing(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> tuple[dict[str, Marks], dict[str, Numbers]]:
+    """How far a user has read in several rooms, as `marks`; and the numbers of those in which it is known of the room as a whole."""
     rows = txn.all(
-        "SELECT room_id, notable, COALESCE((SELECT room_n FROM thread_events WHERE thread_events.room_id = rooms.room_id"
-        " ORDER BY major DESC, minor DESC LIMIT 1), 0), joined_members FROM rooms WHERE room_id IN :rooms",
-        rooms=list(room_ids),
-    )
-    return {room_id: Numbers(notable, in_threads, members) for room_id, notable, in_threads, members in rows}
+        "SELECT mark.room_id, mark.thread, mark.major, mark.minor, mark.n, mark.base, rooms.notable, rooms.joined_members,"
+        " CASE WHEN mark.thread = '' THEN (SELECT room_n FROM thread_events WHERE thread_events.room_id = mark.room_id"
+        " ORDER BY thread_events.major DESC, thread_events.minor DESC LIMIT 1) END"
+        " FROM read_marks mark JOIN rooms ON rooms.room_id = mark.room_id WHERE mark.user_id = :user AND mark.room_id IN :rooms",
+        user=user_id, rooms=list(room_ids),
+    )  # fmt: skip
+    found: dict[str, Marks] = {}
+    numbers: dict[str, Numbers] = {}
+    for room_id, thread, major, minor, n, base, notable, members, in_threads in rows:
+        found.setdefault(room_id, {})[thread] = Mark((major, minor), n, base)
+        if thread == ROOM:
+            numbers[room_id] = Numbers(notable, in_threads or 0, members)
+    return found, numbers
 
 
 def unread_threads(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> dict[str, dict[str, tuple[int, int]]]:
     """Threads with something after the place to which the user has read the room:
     room -> root -> (number now, number at that place).
     """
-    rows = txn.all(
+    rooms = list(room_ids)
+    rows = [] if not rooms else txn.all(
         "SELECT thread.room_id, thread.root, thread.n, CASE WHEN (first_major, first_minor) <= (mark.major, mark.minor) THEN"
         " (SELECT event.n FROM thread_events event WHERE event.room_id = thread.room_id AND event.root = thread.root"
         " AND (event.major, event.minor) <= (mark.major, mark.minor) ORDER BY event.major DESC, event.minor DESC LIMIT 1) ELSE 0 END"
         " FROM read_marks mark JOIN notable_threads thread"
         " ON thread.room_id = mark.room_id AND (thread.major, thread.minor) > (mark.major, mark.minor)"
         " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms",
-        user=user_id, rooms=list(room_ids),
+        user=user_id, rooms=rooms,
     )  # fmt: skip
     found: dict[str, dict[str, tuple[int, int]]] = {}
     for room_id, root, n, base in rows:
@@ -253,34 +262,25 @@ def unread_threads(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> d
     return found
 
 
-def unread_highlights(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> dict[str, list[Spot]]:
-    """The user's own rows after the place to which they have read the room."""
+def unread_highlights(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> tuple[dict[str, list[Spot]], dict[str, list[Spot]]]:
+    """The user's own rows after the place to which they have read the room, and the rows for all members."""
     rows = txn.all(
-        "SELECT spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.notify, spot.highlight"
+        "SELECT 1, spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.notify, spot.highlight, 0"
         " FROM read_marks mark JOIN highlights spot ON spot.user_id = mark.user_id AND spot.room_id = mark.room_id"
         " AND (spot.major, spot.minor) > (mark.major, mark.minor)"
-        " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms",
-        user=user_id, rooms=list(room_ids),
-    )  # fmt: skip
-    found: dict[str, list[Spot]] = {}
-    for room_id, num, thread, major, minor, counted, notify, highlight in rows:
-        found.setdefault(room_id, []).append(Spot(num, thread, (major, minor), bool(counted), bool(notify), bool(highlight)))
-    return found
-
-
-def unread_room_highlights(txn: Transaction, user_id: str, room_ids: Iterable[str]) -> dict[str, list[Spot]]:
-    """The rows for all members after the place to which the user has read the room."""
-    rows = txn.all(
-        "SELECT spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, spot.reason"
+        " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms"
+        " UNION ALL SELECT 0, spot.room_id, spot.num, spot.thread, spot.major, spot.minor, spot.counted, 0, 0, spot.reason"
         " FROM read_marks mark JOIN room_highlights spot ON spot.room_id = mark.room_id"
         " AND (spot.major, spot.minor) > (mark.major, mark.minor)"
         " WHERE mark.user_id = :user AND mark.thread = '' AND mark.room_id IN :rooms",
         user=user_id, rooms=list(room_ids),
     )  # fmt: skip
-    found: dict[str, list[Spot]] = {}
-    for room_id, num, thread, major, minor, counted, reason in rows:
-        found.setdefault(room_id, []).append(Spot(num, thread, (major, minor), bool(counted), reason=reason))
-    return found
+    own: dict[str, list[Spot]] = {}
+    shared: dict[str, list[Spot]] = {}
+    for mine, room_id, num, thread, major, minor, counted, notify, highlight, reason in rows:
+        spot = Spot(num, thread, (major, minor), bool(counted), bool(notify), bool(highlight), reason)
+        (own if mine else shared).setdefault(room_id, []).append(spot)
+    return own, shared
 
 
 def unread_events(txn: Transaction, room_id: str, after: Order, limit: int, *, others: bool) -> list[tuple[int, str | None]]:
