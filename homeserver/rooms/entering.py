@@ -178,17 +178,21 @@ class Entrance:
             room = replace(room, departed=False)
         elif local_left and not members.any_local_joined(txn, room.room_id):
             room = replace(room, departed=True)
-        crossed = False
-        for server, change in servers.items():
-            if change and server == self.name:
-                members.count_own_server(txn, room.room_id, server, change)
-            elif change:
-                count = members.count_server(txn, room.room_id, server, change)
-                crossed |= count <= 0 or count - change <= 0
-        if crossed:
-            others = [server for server in rooms.joined_servers(txn, room.room_id) if server != self.name]
-            room = replace(room, servers=rooms.servers_hash(txn, others))
-        return room
+        return self._count(txn, room, {server: change for server, change in servers.items() if change})
+
+    def _count(self, txn: Transaction, room: Room, changes: dict[str, int]) -> Room:
+        """Add to the numbers of joined members that servers have; the room with the servers that are in it then."""
+        own = changes.pop(self.name, 0)
+        if own:
+            members.count_own_server(txn, room.room_id, self.name, own)
+        if not changes:
+            return room
+        counts = members.count_servers(txn, room.room_id, changes)
+        come = {server for server, count in counts.items() if count > 0 >= count - changes[server]}
+        gone = {server for server, count in counts.items() if count <= 0 < count - changes[server]}
+        if not come and not gone:
+            return room
+        return replace(room, servers=rooms.servers_hash(txn, sorted(come.union(rooms.server_set(txn, room.servers)) - gone)))
 
     def _changes(self, txn: Transaction, old: bytes, new: bytes, hints: Mapping[int, Stored]) -> Mapping[Key, Stored | None]:
         """Keys that differ between two states, with what the new one has."""

@@ -14,11 +14,11 @@ from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.rooms import acl, forks
 from homeserver.rooms.entering import Decision, Entrance, destinations, empty_room, head_of
-from homeserver.storage import arrivals, events, read_ahead, relations, rooms, search, state
+from homeserver.storage import arrivals, events, outgoing, read_ahead, relations, rooms, search, state
 from homeserver.storage.arrivals import Around, Known
 from homeserver.storage.events import Order, Status, Stored
 from homeserver.storage.rooms import Room
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Retry, Transaction
 
 MOST_HEADS = 20  # ends of a room: as many as an event can follow; the cost of an event grows with them
 MOST_FOLLOWED = 500  # events walked through behind one that comes in
@@ -298,38 +298,23 @@ class Reception:
         rooms.store(txn, replace(room, seq=room.seq + 1))
         return fresh > 0
 
-    def _remember(self, txn: Transaction, room: Room, known: Sequence[Event]) -> dict[EventID, Stored]:
-        """Write as outliers what was checked already; all of it that was not rejected here before."""
-        near = arrivals.around(txn, room.room_id, known)
-        kept: dict[EventID, Stored] = {}
-        for event in known:
-            here = near.known.get(event.event_id)
-            stored = events.outlier(event, txn.number() if here is None else here.num)
-            if here is None:
-                events.add(txn, stored)
-            if here is None or here.status != Status.REJECTED:
-                kept[event.event_id] = stored
-        return kept
-
     def begin(self, txn: Transaction, beginning: Beginning) -> EventID:
-        event = beginning.event
-        room = rooms.lock(txn, event.room_id)
-        if room is not None and not _is_same(txn, room, beginning.create):
-            raise Denied("This is another room than the one that is known here under this ID")
-        if room is not None and not room.departed:
-            raise AlreadyIn(beginning)
-        if room is None:
-            room = empty_room(beginning.create)
-            rooms.add(txn, room)
-        kept = self._remember(txn, room, beginning.known)
+        """Take in a room that a local user has just joined through another server: its state, then the join.
+
+        Raises `Denied` if that state forbids the join, or `AlreadyIn`.
+        """
+        event, room = beginning.event, self._entered(txn, beginning)
+        near = arrivals.around(txn, room.room_id, [*beginning.known, event])
+        kept = self._remember(txn, beginning.known, near)
         before = {stored.num: stored for event_id in beginning.state if (stored := kept.get(event_id)) is not None}
         root = state.put(txn, state_map.EMPTY, {stored.key: num for num, stored in before.items()})
         keys = {rules.CREATE} | rules.auth_keys(room.version, event.type, event.sender, event.state_key, event.content)
         nums = state.numbers(txn, root, keys)
         rules.check(event, {key: before[num].event for key, num in nums.items()})
-        # The state is new here, not a change: nobody was in the room to see it change.
-        room = self.entrance.advance(txn, room, root, txn.position(), hints=before, log=False)
-        near = arrivals.around(txn, room.room_id, [event])
+        # The state is new here, not a change: nobody was in the room to see it change, and nobody elsewhere is told.
+        position = txn.position()
+        outgoing.note(txn, position, outgoing.Going(None, ()))
+        room = self.entrance.advance(txn, room, root, position, hints=before, log=False)
         here = near.known.get(event.event_id)
         decision = Decision(
             event,
@@ -345,6 +330,36 @@ class Reception:
         self._note_gaps(txn, room, stored, near)
         rooms.store(txn, room)
         return stored.event.event_id
+
+    def _entered(self, txn: Transaction, beginning: Beginning) -> Room:
+        """The row of a room that nobody here is in, which is mostly new."""
+        new = empty_room(beginning.create)
+        if rooms.add(txn, new):
+            rooms.remember_versions(txn, [(new.room_id, new.version.id)])
+            return new
+        room = rooms.lock(txn, new.room_id)
+        if room is None:
+            raise Retry
+        if not _is_same(txn, room, beginning.create):
+            raise Denied("This is another room than the one that is known here under this ID")
+        if not room.departed:
+            raise AlreadyIn(beginning)
+        return room
+
+    def _remember(self, txn: Transaction, known: Sequence[Event], near: Around) -> dict[EventID, Stored]:
+        """Write as outliers what was checked already; all of it that was not rejected here before."""
+        kept: dict[EventID, Stored] = {}
+        for event in known:
+            here = near.known.get(event.event_id)
+            stored = events.outlier(event, txn.number() if here is None else here.num)
+            if here is None:
+                events.add(txn, stored)
+                near.known[event.event_id] = Known(stored.num, stored.status, None)
+            if here is None or here.status != Status.REJECTED:
+                kept[event.event_id] = stored
+                if event.type != "m.room.member":  # of these there may be very many
+                    events.remember(txn, stored.num, event)
+        return kept
 
 
 def _is_same(txn: Transaction, room: Room, create: Event) -> bool:

@@ -306,7 +306,7 @@ def await_redaction(txn: Transaction, room_id: str, target_id: str, num: int) ->
 def add_gaps(txn: Transaction, room_id: str, missing: Iterable[str], num: int, order: Order) -> None:
     """Remember that the event `num`, at `order`, follows events that are not here."""
     for missing_id in missing:
-        txn.run(
+        txn.later(
             "INSERT INTO gaps (room_id, missing_id, num, major, minor) VALUES (:room, :missing, :num, :major, :minor)"
             " ON CONFLICT DO NOTHING",
             room=room_id, missing=missing_id, num=num, major=order[0], minor=order[1],

@@ -1,6 +1,6 @@
 """Memberships as they stand now, and how those of local users changed.  Knows no rule."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,19 +95,21 @@ def _row(stored: Stored, user: UserID, previous: str | None, position: int, own:
     }
 
 
-def count_server(txn: Transaction, room_id: str, server: str, change: int) -> int:
-    """Add to the number of joined members that `server` has in the room; answers the new number."""
-    return int(
-        txn.value(
-            "INSERT INTO room_servers (room_id, server, joined) VALUES (:room, :server, :change)"
-            " ON CONFLICT (room_id, server) DO UPDATE SET joined = room_servers.joined + excluded.joined RETURNING joined",
-            room=room_id, server=server, change=change,
-        )
-    )  # fmt: skip
+def count_servers(txn: Transaction, room_id: str, changes: Mapping[str, int]) -> dict[str, int]:
+    """Add to the numbers of joined members that servers have in a room that is locked; answers the new numbers."""
+    sql = "SELECT server, joined FROM room_servers WHERE room_id = :room AND server IN :servers"
+    before: dict[str, int] = dict(txn.all(sql, room=room_id, servers=list(changes)))
+    counts = {server: before.get(server, 0) + change for server, change in changes.items()}
+    txn.many(
+        "INSERT INTO room_servers (room_id, server, joined) VALUES (:room, :server, :joined)"
+        " ON CONFLICT (room_id, server) DO UPDATE SET joined = excluded.joined",
+        [{"room": room_id, "server": server, "joined": count} for server, count in counts.items()],
+    )
+    return counts
 
 
 def count_own_server(txn: Transaction, room_id: str, server: str, change: int) -> None:
-    """The same for the one server whose number nobody needs at once."""
+    """Add to the number of joined members that this server has in the room, which nobody needs at once."""
     txn.later(
         "INSERT INTO room_servers (room_id, server, joined) VALUES (:room, :server, :change)"
         " ON CONFLICT (room_id, server) DO UPDATE SET joined = room_servers.joined + excluded.joined",
