@@ -19,6 +19,7 @@ from homeserver.ephemeral.speaking import Speaking
 from homeserver.events.lifetimes import Lifetimes
 from homeserver.federation.history import History
 from homeserver.membership.accepting import Accepting
+from homeserver.membership.delivering import Delivering
 from homeserver.membership.due import Due
 from homeserver.membership.expiry import Expiry
 from homeserver.membership.handshake import Handshake
@@ -39,12 +40,13 @@ class Membership:
     leaves: Leaves
     aliases: Aliases
     due: Due
+    delivering: Delivering
     endpoints: tuple[object, ...]
 
     @property
     def services(self) -> tuple[Service, ...]:
         """Work in the background."""
-        return (self.due.work,)
+        return (self.due.work, self.delivering.work)
 
 
 def register(ground: Ground) -> Register:
@@ -59,7 +61,9 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     handshake = Handshake(peers, ground.identity, ground.clock)
     aliases = Aliases(ground.database, ground.identity, peers, asking)
     standing = register(ground)
-    invites = Invites(timeline, peers, keyring, asking.summon, standing)
+    delivering = Delivering(timeline, peers, keyring)
+    federation.backoff.when_back(delivering.returned)
+    invites = Invites(timeline, keyring, asking.summon, standing, delivering)
     joins = Joins(timeline, handshake, keyring, federation.entering, federation.fetches)
     leaves = Leaves(timeline, handshake)
     due = Due(ground.database, ground.clock, standing, Expiry(timeline, leaves, federation.entering), Accepting(joins, invites))
@@ -73,4 +77,4 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
         AliasPages(aliases, timeline, ground.clock),
         DirectoryQueries(aliases),
     )
-    return Membership(joins, invites, leaves, aliases, due, endpoints)
+    return Membership(joins, invites, leaves, aliases, due, delivering, endpoints)

@@ -10,18 +10,16 @@ from homeserver.errors import BadJSON, Forbidden, NotFound, Refused
 from homeserver.events import arrival, versions
 from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
-from homeserver.events.errors import BadSignature, Malformed, UnknownVersion
+from homeserver.events.errors import BadSignature, UnknownVersion
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
-from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
-from homeserver.federation.peers import Invitation, Peers
 from homeserver.membership import blocks, candidates, permission
+from homeserver.membership.delivering import Delivering
 from homeserver.membership.pending import Register
 from homeserver.membership.permission import InviteBlocked
 from homeserver.push import spreading
-from homeserver.rooms import acl, routing
-from homeserver.rooms.stripped import federated_state
+from homeserver.rooms import acl
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
 from homeserver.storage.transactions import Transaction
@@ -44,11 +42,11 @@ class Invites:
     """Invites by local users, and invites that other servers bring."""
 
     timeline: Timeline
-    peers: Peers
     keyring: Keyring
     summon: Callable[[UserID], Awaitable[bool]]
     """Asks application services for a user who is not here."""
     register: Register
+    delivering: Delivering
 
     async def profile(self, user: UserID) -> dict[str, Any]:
         """Name and picture of a local user, as they go into a member event."""
@@ -75,33 +73,17 @@ class Invites:
             draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target, device=device)
             return await self.timeline.send(room_id, draft)
         draft = Draft("m.room.member", inviter, {**content, "membership": "invite"}, target, device=device)
+        version = await self.timeline.database.read(rooms.version, room_id)
+        if version is not None and version.law == "swarm":
+            event_id = await self.timeline.send(room_id, draft)
+            await self.delivering.bring_soon(room_id, target)
+            return event_id
         event = await self.timeline.prepare(room_id, draft)
-        signed = await self._sign_elsewhere(event, ServerName(target.domain))
+        signed = await self.delivering.signed(event, ServerName(target.domain))
         outcome = await self.timeline.accept(signed, relay=True)
         if not outcome.accepted:
             raise Forbidden(f"The invite is not allowed: {outcome.reason}")
         return signed.event_id
-
-    async def _sign_elsewhere(self, event: Event, server: ServerName) -> Event:
-        """The invite with the signature of the server that it goes to."""
-        invitation = await self.timeline.database.read(_invitation, event)
-        try:
-            raw = await self.peers.invite(server, event.room_id, event.event_id, invitation)
-            signed = arrival.parse(event.version, bytes(raw), event.room_id)
-            if signed.event_id != event.event_id:
-                raise Malformed("it gave back another event")
-            await self.keyring.verify_event(signed)
-        except Answered as error:
-            raise Refused(error.status_for_clients, error.errcode_for_clients, f"{server} refused the invite: {error.message}") from None
-        except (PeerError, Malformed, BadSignature) as error:
-            raise Refused(502, "M_UNKNOWN", f"The invite could not be delivered to {server}: {error}") from None
-        theirs = signed.signatures.get(server)
-        if not theirs:
-            raise Refused(502, "M_UNKNOWN", f"{server} did not sign the invite")
-        # Of what came back only the signature is theirs to add: the rest stays as we made it (I8).
-        data = event.data
-        data["signatures"] = {**data["signatures"], server: theirs}
-        return events_core.read(event.version, data, event.room_id)
 
     # --- invites that other servers bring -----------------------------------------------------------------
 
@@ -157,7 +139,7 @@ class Invites:
         preferences = _preferences(txn, target)
         if permission.is_blocked(*preferences, event.sender):
             raise InviteBlocked(target)
-        if permission.is_ignored(preferences[1], event.sender):
+        if permission.is_ignored(preferences[1], event.sender) or members.has_declined(txn, event.room_id, target):
             return
         room = rooms.get(txn, event.room_id)
         if room is not None and not room.departed:
@@ -171,13 +153,6 @@ class Invites:
         members.set_member(txn, stored, txn.position(), local=True)
         self.register.brought(txn, event, stripped, knocked=member is not None and member.membership == "knock")
         spreading.invited(txn, stored, self.timeline.clock.now())
-
-
-def _invitation(txn: Transaction, event: Event) -> Invitation:
-    """What goes to the server of the invited user."""
-    room = rooms.get(txn, event.room_id)
-    others = routing.servers(txn, room) if room is not None else []
-    return Invitation(event.version.id, event.data, federated_state(txn, event.room_id), others)
 
 
 def profile(txn: Transaction, user: UserID) -> dict[str, Any]:
