@@ -26,6 +26,7 @@ from homeserver.server import Server
 from homeserver.settings import BadSettings, Settings, load
 from homeserver.units import Duration
 from homeserver.web.listening import BadCertificate, Certificate
+from homeserver.web.sharing import Shared, Tally
 from homeserver.workers import Share, Workers
 
 Args = argparse.Namespace
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("file", type=Path)
     worker.add_argument("number", type=int)
     worker.add_argument("parent", type=int)
+    worker.add_argument("tally", type=int)
     worker.add_argument("sockets", type=int, nargs="*")
     for name, act, words in (("run", _run, "run a server"), ("check-config", _check, "say what is wrong with a settings file")):
         _command(commands, name, act, words).add_argument("file", type=Path, metavar="FILE")
@@ -208,7 +210,8 @@ def _worker(args: Args) -> None:
         """The log says it."""
 
     begin_log(settings)
-    run(reactor, settings, listening, Share(args.number, args.parent, tuple(args.sockets)))
+    tally = Tally(args.tally, args.number)
+    run(reactor, settings, listening, Share(args.number, args.parent, tuple(Shared(opened, tally) for opened in args.sockets)))
 
 
 def _check(args: Args) -> None:

@@ -8,11 +8,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from twisted.logger import Logger
 
 from homeserver.settings import Listener, Settings
 from homeserver.web.listening import BACKLOG
+from homeserver.web.sharing import Shared, Tally
 
 log = Logger()
 
@@ -31,7 +33,7 @@ class Share:
 
     number: int
     parent: int
-    sockets: tuple[int, ...]
+    sockets: tuple[Shared, ...]
 
 
 def is_shared(listener: Listener) -> bool:
@@ -71,6 +73,7 @@ class Workers:
     settings: Settings
     _workers: list[Worker] = field(default_factory=list)
     _sockets: list[socket.socket] = field(default_factory=list)
+    _tally: IO[bytes] | None = None
     _stopping: bool = False
     _began: float = 0.0
 
@@ -78,6 +81,7 @@ class Workers:
         """Run until SIGTERM or SIGINT.  Raises OSError when a port cannot be had."""
         self._sockets = [bind(listener) for listener in self.settings.listeners if is_shared(listener)]
         self._workers = [Worker(number) for number in range(self.settings.workers)]
+        self._tally = Tally.made(self.settings.workers)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
         self._began = time.monotonic()
@@ -102,7 +106,8 @@ class Workers:
                 self._start(worker, now)
 
     def _start(self, worker: Worker, now: float) -> None:
-        numbers = [opened.fileno() for opened in self._sockets]
+        assert self._tally is not None
+        numbers = [self._tally.fileno(), *(opened.fileno() for opened in self._sockets)]
         command = [sys.executable, "-m", "homeserver", "worker", str(self.file), *map(str, (worker.number, os.getpid(), *numbers))]
         # Its own session: Ctrl-C on the terminal is told to it by us, once.
         worker.process = subprocess.Popen(command, pass_fds=numbers, start_new_session=True)

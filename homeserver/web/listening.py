@@ -9,15 +9,16 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import CertificateOptions, TLSVersion
-from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from homeserver.clock import Clock
 from homeserver.settings import Listener, Web
+from homeserver.web.prompt import Prompt
 from homeserver.web.proxies import Proxies
 from homeserver.web.router import Router
+from homeserver.web.sharing import Shared, SharedPort
 from homeserver.web.site import Site
 
 log = Logger()
@@ -81,39 +82,6 @@ class Certificate:
         return context
 
 
-class Prompt(Server):
-    """A connection that sends at once what the socket takes, where Twisted's asks for leave and sends in the next turn of the loop."""
-
-    _waits = False
-
-    def startWriting(self) -> None:
-        """There is something left to send."""
-        self._waits = True
-        super().startWriting()  # type: ignore[no-untyped-call]
-
-    def stopWriting(self) -> None:
-        """Everything is sent."""
-        self._waits = False
-        super().stopWriting()  # type: ignore[no-untyped-call]
-
-    def write(self, data: bytes) -> None:
-        """Send; what the socket does not take now follows when it does."""
-        if self.connected and not self._waits and not self.disconnecting:
-            data = self._send(data)
-        if data:
-            super().write(data)  # type: ignore[no-untyped-call]
-
-    def _send(self, data: bytes) -> bytes:
-        """What the socket did not take."""
-        left = memoryview(data)
-        while left:
-            sent = self.writeSomeData(left)  # type: ignore[arg-type]
-            if not isinstance(sent, int) or sent <= 0:  # full, or lost, which Twisted finds out by itself
-                return bytes(left)
-            left = left[sent:]
-        return b""
-
-
 @dataclass
 class Doors:
     """The open ports of a server."""
@@ -133,12 +101,10 @@ class Doors:
         self._open.append((port, site))
         return _url(listener, port)
 
-    def adopt(self, listener: Listener, router: Router, opened: int) -> str:
-        """Serve the listening socket with the file descriptor `opened`, which other processes may serve, too."""
+    def adopt(self, listener: Listener, router: Router, opened: Shared) -> str:
+        """Serve a listening socket that other processes serve, too."""
         site, factory = self._served(listener, router)
-        family = AF_INET6 if ":" in listener.host else AF_INET
-        port = self.reactor.adoptStreamPort(opened, family, factory)
-        port.transport = Prompt
+        port = SharedPort.on(self.reactor, opened, AF_INET6 if ":" in listener.host else AF_INET, factory)
         # Those that it accepts have it from there: the end of an answer must not wait until its beginning was acknowledged.
         port.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._open.append((port, site))
