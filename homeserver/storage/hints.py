@@ -61,7 +61,7 @@ class Hints:
 
     def tell(self, token: Token, keys: Iterable[str]) -> None:
         """This process has committed something."""
-        if not self._horizon.company:
+        if not self._horizon.company or self._stopped.is_set():
             return
         with self._lock:
             self._token = self._token.merge(token)
