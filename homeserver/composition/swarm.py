@@ -12,6 +12,7 @@ from homeserver.composition.rooms import Rooms
 from homeserver.events.identifiers import ServerName
 from homeserver.rooms.entering import Observer
 from homeserver.swarm.about import About
+from homeserver.swarm.profiles import Profiles
 
 
 @dataclass(frozen=True)
@@ -30,5 +31,5 @@ def observers(ground: Ground) -> tuple[Observer, ...]:
 
 def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Membership) -> Swarms:
     """Make it."""
-    endpoints = (SwarmRooms(About(ground.database)),)
+    endpoints = (SwarmRooms(About(ground.database), Profiles(rooms.timeline)),)
     return Swarms({}, endpoints, ())

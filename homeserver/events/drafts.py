@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from homeserver.events import canonical
 from homeserver.events.errors import Malformed, NoDevice
 from homeserver.events.identifiers import MAX_BYTES, EventID, RoomID, UserID
 from homeserver.events.signing import add_hash
-from homeserver.events.swarm.names import DEVICE
+from homeserver.events.swarm.names import DEVICE, PROFILE
 from homeserver.events.versions import RoomVersion
 
 Reference = EventID | tuple[EventID, str]
@@ -88,7 +88,12 @@ def says_nothing_new(version: RoomVersion, draft: Draft, content: dict[str, Any]
     if not version.names_devices:
         return content == draft.content
     # What rests on its auth events says something new each time.
-    return draft.type not in version.power_types and content == {**draft.content, DEVICE: content.get(DEVICE)}
+    return draft.type not in version.power_types and said(content) == said(draft.content)
+
+
+def said(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A content without what servers add in versions that name devices."""
+    return {key: value for key, value in content.items() if key not in (DEVICE, PROFILE)}
 
 
 def _pointer(version: RoomVersion, reference: Reference) -> Any:

@@ -84,9 +84,10 @@ class _Second:
         agreed = self._prefetch(full)
         resolved = {} if self._version.resolution == "2.1" else agreed
         self._apply(self._by_power(first), resolved)
-        last = self._settled_by_hash(full)
-        self._apply(self._by_mainline(full - first - last, resolved.get(rules.POWER_LEVELS)), resolved)
-        self._apply(self._by_hash(last, resolved), resolved)
+        last = [{event_id for event_id in full if self._pool[event_id].type in kinds} for kinds in self._version.settled_by_hash]
+        self._apply(self._by_mainline(full.difference(first, *last), resolved.get(rules.POWER_LEVELS)), resolved)
+        for ids in last:
+            self._settle_by_hash(ids, resolved, agreed)
         return resolved
 
     def _find_create(self, conflicts: Sequence[StateIDs]) -> Event | None:
@@ -156,20 +157,29 @@ class _Second:
         events.sort(key=lambda event: (self._mainline_place(event, place), self._time(event), event.event_id))
         return [event.event_id for event in events]
 
-    def _settled_by_hash(self, full: set[EventID]) -> set[EventID]:
-        kinds = self._version.settled_by_hash
-        return {event_id for event_id in full if self._pool[event_id].type in kinds} if kinds else set()
-
-    def _by_hash(self, ids: set[EventID], resolved: StateIDs) -> list[EventID]:
-        """Those that are allowed and that no other one of them follows, in the order of their hashes: the last one is the highest."""
-        allowed = {event_id for event_id in ids if self._is_allowed(self._pool[event_id], resolved)}
+    def _settle_by_hash(self, ids: set[EventID], resolved: dict[Key, EventID], agreed: StateIDs) -> None:
+        """Put into `resolved`, for each key, the one with the highest hash of those that are allowed and that no other one follows."""
+        events = [self._pool[event_id] for event_id in ids]
+        allowed = {event.event_id for event in events if _passes(event, self._state_at_last(event, resolved, agreed))}
         followed: set[EventID] = set()
         stack = list(allowed)
         while stack:
             below = [auth_id for auth_id in self._pool.auth_ids(stack.pop()) if auth_id in ids and auth_id not in followed]
             followed.update(below)
             stack.extend(below)
-        return sorted(allowed - followed)
+        for event_id in sorted(allowed - followed):
+            resolved[self._pool[event_id].type, self._pool[event_id].state_key or ""] = event_id
+
+    def _state_at_last(self, event: Event, resolved: StateIDs, agreed: StateIDs) -> dict[Key, Event]:
+        """What decides about an event that is settled by hash: of others that are, what comes out, and not what it cites."""
+        state = self._state_for(event, resolved)
+        for key in _auth_keys(event):
+            if any(key[0] in kinds for kinds in self._version.settled_by_hash):
+                state.pop(key, None)
+                outcome = agreed.get(key) or resolved.get(key)
+                if outcome is not None:
+                    state[key] = self._pool[outcome]
+        return state
 
     def _mainline(self, power_levels: EventID | None) -> dict[EventID, int]:
         """Place of each power levels event of the mainline, counted from its oldest, which is 1."""
@@ -203,11 +213,7 @@ class _Second:
                 resolved[event.type, event.state_key or ""] = event_id
 
     def _is_allowed(self, event: Event, resolved: StateIDs) -> bool:
-        try:
-            rules.check(event, self._state_for(event, resolved))
-        except Denied:
-            return False
-        return True
+        return _passes(event, self._state_for(event, resolved))
 
     def _state_for(self, event: Event, resolved: StateIDs) -> dict[Key, Event]:
         auth = [other for other in self._pool.some(event.auth_events) if not self._rejected(other.event_id)]
@@ -219,6 +225,14 @@ class _Second:
             if current is not None and not self._rejected(current.event_id):
                 state[key] = current
         return state
+
+
+def _passes(event: Event, state: rules.State) -> bool:
+    try:
+        rules.check(event, state)
+    except Denied:
+        return False
+    return True
 
 
 def _auth_keys(event: Event) -> set[Key]:

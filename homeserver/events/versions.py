@@ -68,8 +68,8 @@ class RoomVersion:
     orders_by_time: bool = True
     # Types, beside those of all versions, that decide about others and are resolved first
     power_types: frozenset[str] = frozenset()
-    # Types of which resolution takes the highest hash among those that no other one follows
-    settled_by_hash: frozenset[str] = frozenset()
+    # Types of which resolution takes the highest hash among those that no other one follows, those of one set after the other's
+    settled_by_hash: tuple[frozenset[str], ...] = ()
     # The rules that stand in for the common ones (`rules.LAWS`)
     law: Literal["swarm"] | None = None
     # Whether the content of each event names its sender's device

@@ -3,13 +3,14 @@
 spec: client-server-api#post_matrixclientv3createroom
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from homeserver.errors import Refused
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomAlias, UserID
-from homeserver.events.swarm import modes
+from homeserver.events.swarm import modes, profiles
 from homeserver.events.swarm.modes import MODES, ONE_TO_ONE
 from homeserver.events.swarm.names import ADMIN_LEVEL, CALL, DEVICE_BAN, PROFILE, VOTE
 from homeserver.events.vendor import named
@@ -90,6 +91,7 @@ def first_events(wish: Wish) -> list[Draft]:
     if not wish.version.keeps_messages:
         state.setdefault(("m.room.encryption", ""), {"algorithm": "m.megolm.v1.aes-sha2"})
     power = state.pop(("m.room.power_levels", ""), None)
+    shown = list(_profile(state)) if wish.version.law is not None else []
     if power is None:
         power = _swarm_levels(wish, create) if wish.version.law is not None else _power_levels(wish)
     me = wish.creator
@@ -98,6 +100,7 @@ def first_events(wish: Wish) -> list[Draft]:
         ("m.room.member", me, {**wish.member_content, "membership": "join"}),
         ("m.room.power_levels", "", power),
         *((kind, state_key, content) for (kind, state_key), content in state.items()),
+        *((kind, "", content) for kind, content in shown),
     ]
     return [Draft(kind, me, content, state_key, device=wish.device) for kind, state_key, content in first]
 
@@ -150,6 +153,19 @@ def _mode(wish: Wish) -> dict[str, Any]:
     if any(user != invited for user in others):
         raise Refused(400, "M_INVALID_PARAM", "A swarm of mode 0 is between two people: nobody else can be invited")
     return {"mode": mode, **({"invited": invited} if invited is not None else {})}
+
+
+def _profile(state: dict[tuple[str, str], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The profile of a swarm, and what shows it, taken out of what was wished for."""
+    profile: dict[str, Any] = {}
+    wanted = {kind: state.pop((kind, ""), None) for kind, _ in profiles.KEYS}
+    for kind, content in wanted.items():
+        if content is not None:
+            profile = profiles.edited({profiles.KEY: profile}, kind, content)
+    if profile or any(content is not None for content in wanted.values()):
+        yield PROFILE, profile
+        shown = {kind: content for kind, content in wanted.items() if content is not None and kind != PROFILE}
+        yield from profiles.showing({}, profile, shown)
 
 
 def _swarm_levels(wish: Wish, create: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
 from homeserver.events.notable import relation
+from homeserver.events.swarm import profiles
 from homeserver.events.versions import RoomVersion
 from homeserver.identity import Identity
 from homeserver.rooms import powers
@@ -131,8 +132,19 @@ class Timeline:
         return _present(rooms.lock_if_known(txn, room_id, draft.sender), draft)
 
     def append(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[Room, Stored]:
-        """Complete, sign, check and write an event at the end of a locked room; the caller stores the room."""
+        """Complete, sign, check and write an event at the end of a locked room; the caller stores the room.
+
+        In a swarm the profile and what shows it are written together: the answer is the one that was asked for.
+        """
+        if room.version.law is not None and profiles.is_profile(draft.type, draft.state_key):
+            return self._append_together(txn, room, draft, now)
         return self.entrance.enter(txn, room, self._decide(txn, room, draft, now))
+
+    def _append_together(self, txn: Transaction, room: Room, draft: Draft, now: int) -> tuple[Room, Stored]:
+        written: dict[str, Stored] = {}
+        for part in profiles.together(state.view(txn, room.state_root, profiles.KEYS), draft):
+            room, written[part.type] = self.entrance.enter(txn, room, self._decide(txn, room, part, now))
+        return room, written[draft.type]
 
     def _decide(self, txn: Transaction, room: Room, draft: Draft, now: int) -> Decision:
         event = self._complete(txn, room, draft, now)
@@ -156,6 +168,8 @@ class Timeline:
         content = drafts.content_of(room.version, draft)
         keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, content)
         view = (state.lasting_view if draft.state_key is None else state.view)(txn, room.state_root, keys)
+        if room.version.law is not None:
+            draft = profiles.naming(view, draft)
         cited = [event for key, event in view.items() if key[0] != "m.room.create" or not room.version.room_id_is_create_hash]
         heads = room.heads[:MAX_PREVIOUS]
         head_links = not room.version.hashed_ids

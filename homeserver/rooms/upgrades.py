@@ -11,7 +11,7 @@ from typing import Any
 from homeserver.errors import Forbidden, Refused
 from homeserver.events import lifetimes
 from homeserver.events import power as powers
-from homeserver.events.drafts import Draft
+from homeserver.events.drafts import Draft, said
 from homeserver.events.errors import Denied
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, UserID
@@ -167,7 +167,7 @@ def _create(upgrade: Upgrade, view: Mapping[tuple[str, str], Event], last: Event
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:
     """What an event says, without what only rooms of its version know."""
-    return {key: value for key, value in content.items() if key != DEVICE} if DEVICE in content else content
+    return said(content) if DEVICE in content else content
 
 
 def _tombstone(upgrade: Upgrade, new_id: RoomID) -> Draft:

@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.events.event import Key
+from homeserver.events.drafts import said
 from homeserver.events.identifiers import UserID
 from homeserver.events.standing import CREATE, POWER_LEVELS
+from homeserver.events.swarm import profiles
 from homeserver.events.swarm.admins import admins
-from homeserver.events.swarm.names import PROFILE
 from homeserver.storage import members, state
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import finding
-
-FIELDS = ("title", "description", "avatar", "call")
-PROFILE_KEY: Key = (PROFILE, "")
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class About:
 
 def _about(txn: Transaction, user: UserID, room_id: str) -> dict[str, Any]:
     room = finding.joined(txn, room_id, user)
-    view = state.view(txn, room.state_root, [CREATE, POWER_LEVELS, PROFILE_KEY])
+    view = state.view(txn, room.state_root, [CREATE, POWER_LEVELS, profiles.KEY])
     create = view[CREATE].content
     named = sorted(admins(view))
     standing = {admin: members.get(txn, room.room_id, UserID(admin)) for admin in named}
@@ -39,13 +36,8 @@ def _about(txn: Transaction, user: UserID, room_id: str) -> dict[str, Any]:
         "room_version": room.version.id,
         "mode": create["mode"],
         **({"invited": create["invited"]} if "invited" in create else {}),
-        "profile": shown(view[PROFILE_KEY].content) if PROFILE_KEY in view else {},
+        "profile": said(view[profiles.KEY].content) if profiles.KEY in view else {},
         "admins": [
             {"user_id": admin, "membership": one.membership if one is not None else "leave"} for admin, one in standing.items()
         ],
     }
-
-
-def shown(content: dict[str, Any]) -> dict[str, Any]:
-    """Of the event what is the profile."""
-    return {name: content[name] for name in FIELDS if name in content}

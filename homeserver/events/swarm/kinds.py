@@ -59,9 +59,9 @@ STATE: Mapping[str, Kind] = {
     "m.room.history_visibility": Kind({"history_visibility": one_of("invited", "joined", "shared", "world_readable")}, {}, SMALL),
     "m.room.guest_access": Kind({"guest_access": one_of("can_join", "forbidden")}, {}, SMALL),
     "m.room.encryption": Kind({"algorithm": text(255, 1)}, {"rotation_period_ms": whole, "rotation_period_msgs": whole}, SMALL),
-    "m.room.name": Kind({"name": text(255)}, {}, SMALL),
-    "m.room.topic": Kind({"topic": text(4096)}, {"m.topic": fields.table}, LARGE),
-    "m.room.avatar": Kind({}, {"url": optional(_URI), "info": fields.table}, SMALL),
+    "m.room.name": Kind({"name": text(255), PROFILE: is_event_id}, {}, SMALL),
+    "m.room.topic": Kind({"topic": text(4096), PROFILE: is_event_id}, {"m.topic": fields.table}, LARGE),
+    "m.room.avatar": Kind({PROFILE: is_event_id}, {"url": optional(_URI), "info": fields.table}, SMALL),
     "m.room.canonical_alias": Kind({}, {"alias": optional(text(255)), "alt_aliases": fields.texts(64, 255)}),
     "m.room.pinned_events": Kind({"pinned": fields.events(256)}),
     "m.room.server_acl": Kind({}, {"allow": fields.texts(512, 255), "deny": fields.texts(512, 255), "allow_ip_literals": flag}, LARGE),
@@ -97,6 +97,11 @@ MESSAGES: Mapping[str, Kind] = {
     **dict.fromkeys((f"m.call.{name}" for name in ("invite", "candidates", "answer", "select_answer", "negotiate")), _LEGACY_CALL),
     **dict.fromkeys((f"m.call.{name}" for name in ("hangup", "reject")), _LEGACY_CALL),
 }
+
+
+def is_out_of_date(event: Event) -> bool:
+    """Whether the event is of a swarm, and of a type that none has."""
+    return event.version.law == "swarm" and event.type not in (MESSAGES if event.state_key is None else STATE)
 
 
 def check_kind(event: Event) -> None:

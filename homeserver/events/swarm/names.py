@@ -24,13 +24,16 @@ MAX_VOTES: Final = 256
 # Three for each vote (it, the opposite one, the voter's membership), and what every ban cites.
 MAX_AUTH_EVENTS: Final = 3 * MAX_VOTES + 8
 
-# Of concurrent ones the higher hash wins: the profile, and the events that show it to clients which know no profile.
-BY_HASH: Final = frozenset({PROFILE, "m.room.name", "m.room.topic", "m.room.avatar"})
+# How clients that know no profile see it.  Each names, in a field that is called as the profile's type, the profile that it shows.
+SHOWING: Final = frozenset({"m.room.name", "m.room.topic", "m.room.avatar"})
+# Of concurrent ones the higher hash wins: first of profiles, then of what shows the profile that won.
+BY_HASH: Final = (frozenset({PROFILE}), SHOWING)
 
 KEPT: Final = {
     VOTE: frozenset({"action", "kind", "target", "target_device"}),
     # Its key is made of it.
     CALL: frozenset({"confId"}),
+    **dict.fromkeys(SHOWING, frozenset({PROFILE})),
     DEVICE_BAN: frozenset({"target", "target_device", "banned", VOTES, BANNED_ADMINS}),
     "m.room.member": frozenset({"membership", VOTES, BANNED_ADMINS}),
 }

@@ -13,7 +13,8 @@ from homeserver.events.swarm.devices import check_device, check_device_ban, key_
 from homeserver.events.swarm.kinds import check_kind
 from homeserver.events.swarm.members import check_member, motion_of_member
 from homeserver.events.swarm.modes import check_join_rules, check_mode
-from homeserver.events.swarm.names import BY_HASH, CALL, DEVICE, DEVICE_BAN, VOTE
+from homeserver.events.swarm.names import CALL, DEVICE, DEVICE_BAN, PROFILE, SHOWING, VOTE
+from homeserver.events.swarm.profiles import check_showing
 from homeserver.events.swarm.votes import check_vote, keys_of_motion, keys_of_vote
 
 
@@ -49,9 +50,9 @@ def auth_keys(kind: str, sender: str, state_key: str | None, content: Mapping[st
         keys.add((DEVICE_BAN, state_key))
         motion = motion_of_ban(content)
         keys.update(keys_of_motion(motion, content) if motion is not None else ())
-    elif kind in BY_HASH:
-        # A later edit cites the one that it follows.
-        keys.add((kind, state_key))
+    elif kind == PROFILE or kind in SHOWING:
+        # A later edit cites the one that it follows, what shows a profile cites that.
+        keys.add((PROFILE, ""))
     return keys
 
 
@@ -67,5 +68,6 @@ CHECKS: dict[str, Callable[[Event, State], None]] = {
     VOTE: check_vote,
     DEVICE_BAN: check_device_ban,
     CALL: must_be_joined,
-    **dict.fromkeys(BY_HASH, check_admin),
+    PROFILE: check_admin,
+    **dict.fromkeys(SHOWING, check_showing),
 }

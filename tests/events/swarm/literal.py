@@ -51,9 +51,8 @@ class LiteralSwarm(Literal):
         }
         self.profiles = set()
         resolved = super().resolve()
-        allowed = {e for e in self.profiles if self.is_allowed(e, resolved, unconflicted)}
         for kind in PROFILES:
-            own = {e for e in allowed if self.events[e].type == kind}
+            own = {e for e in self.profiles if self.events[e].type == kind and self.is_allowed(e, resolved, unconflicted)}
             left = [e for e in own if not any(e in self.chain(other) for other in own)]
             if left and (kind, "") not in unconflicted:
                 resolved[kind, ""] = max(left)
@@ -65,6 +64,11 @@ class LiteralSwarm(Literal):
         for key in rules.auth_keys(self.version, e.type, e.sender, e.state_key, e.content):
             if key in resolved and key not in unconflicted:
                 known[key] = self.events[resolved[key]]
+            if key == (names.PROFILE, ""):
+                # 3: what came out is what is shown
+                known.pop(key, None)
+                if key in resolved:
+                    known[key] = self.events[resolved[key]]
         try:
             rules.check(e, {**known, rules.CREATE: self.create})
         except Denied:

@@ -176,7 +176,17 @@ class Replica:
         return self.send(sender, "m.room.message", {"msgtype": "m.text", "body": body}, **how)
 
     def profile(self, sender, title, **how):
+        """The profile alone."""
         return self.send(sender, names.PROFILE, {"title": title}, "", **how)
+
+    def name(self, sender, title, **how):
+        """The profile, and the name that shows it; the latter is returned."""
+        profile = self.profile(sender, title, **how)
+        return self.send(sender, "m.room.name", {"name": title, names.PROFILE: profile.event_id}, "", **how)
+
+    def shows(self, kind, **content):
+        """A content that shows the profile of now."""
+        return {**content, names.PROFILE: self.ids()[names.PROFILE, ""]}
 
 
 def swarm(*admins, mode=2, members=(ALICE, BOB, CARLA, DENYS), **content):

@@ -32,7 +32,7 @@ class Storm:
         self.replicas = [room.fork() for _ in range(self.dice.choice((2, 3, 4)))]
         self.acts = (
             *(self.vote, self.vote, self.ban, self.oust, self.oust, self.ban, self.unban),
-            *(self.ban_device, self.levels, self.profile, self.name),
+            *(self.ban_device, self.levels, self.profile, self.title, self.retitle, self.name),
             *(self.say, self.come, self.go, self.invite, self.hear, self.hear_some),
             *(self.forge_vote, self.forge_ban, self.long_ago, self.strange, self.rob_device),
         )
@@ -104,6 +104,17 @@ class Storm:
 
     def profile(self, replica):
         replica.profile(self.someone(), str(self.dice.random()))
+
+    def title(self, replica):
+        replica.name(self.someone(), str(self.dice.random()))
+
+    def retitle(self, replica):
+        """An act that is half done, or done twice."""
+        kind, text = self.dice.choice((("m.room.name", "name"), ("m.room.topic", "topic"), ("m.room.avatar", "url")))
+        shown = [new.event_id for new in replica.events.values() if new.type == names.PROFILE]
+        if shown:
+            content = {text: str(self.dice.random()), names.PROFILE: self.dice.choice(shown[-2:])}
+            replica.send(self.someone(), kind, content, "")
 
     def name(self, replica):
         replica.send(self.someone(), "m.room.canonical_alias", {"alias": str(self.dice.random())}, "", now=self.dice.randrange(10**6))
@@ -202,20 +213,40 @@ def test_whoever_is_banned_was_voted_out_by_more_than_half_of_some_admins(chunk)
             assert one.event_id not in whole.rejected, f"seed {seed}"
             if kind == names.VOTE:
                 assert motion_of(one.content).key(one.sender) == one.key, f"seed {seed}"
+            if kind in names.SHOWING:
+                # A name of two profiles ago is one that both sides of every fork had left as it was.
+                shown = whole.events[one.content[names.PROFILE]]
+                assert shown.event_id not in whole.rejected, f"seed {seed}"
             if kind == "m.room.member" and one.membership == "ban":
                 cited = rules.by_key([whole.events[other] for other in one.auth_events])
                 check_motion(one, {**cited, rules.CREATE: whole.created}, Motion("ban", "user", key))
 
 
+@pytest.mark.parametrize("chunk", range(5000, 5600, 60))
+def test_where_all_write_whole_acts_the_name_is_that_of_the_profile(chunk):
+    for seed in range(chunk, chunk + 30):
+        storm = Storm(seed)
+        # Half of an act may be all that somebody has heard.
+        storm.acts = (
+            *(storm.title, storm.title, storm.title, storm.oust, storm.levels, storm.come, storm.go),
+            *(storm.rob_device, storm.unban, storm.say, storm.hear, storm.hear_some),
+        )
+        state = heard(storm.run(), random.Random(0)).state
+        if ("m.room.name", "") in state:
+            name, profile = state["m.room.name", ""].content, state[names.PROFILE, ""]
+            assert (name["name"], name[names.PROFILE]) == (profile.content["title"], profile.event_id), f"seed {seed}"
+
+
 def test_the_storms_are_storms():
-    bans = rejections = forks = devices_banned = 0
+    bans = rejections = forks = devices_banned = named = 0
     for seed in SEEDS[:60]:
         whole = heard(Storm(seed).run(), random.Random(0))
         bans += len(whole.members("ban"))
         rejections += len(whole.rejected)
         forks += len(whole.ends) > 1
         devices_banned += any(kind == names.DEVICE_BAN for kind, _ in whole.state)
-    assert bans > 10 and rejections > 60 and forks > 20 and devices_banned >= 1
+        named += ("m.room.name", "") in whole.state
+    assert bans > 10 and rejections > 60 and forks > 20 and devices_banned >= 1 and named > 10
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -180,8 +180,11 @@ def test_state_stands_under_its_own_key_only(kind):
     ],
 )
 def test_state_is_bounded(kind, content):
+    room = swarm()
+    if kind in names.SHOWING:
+        content = {**content, names.PROFILE: room.profile(ALICE, "x").event_id}
     with pytest.raises(Impossible):
-        swarm().send(ALICE, kind, content, "")
+        room.send(ALICE, kind, content, "")
 
 
 STATES = {
@@ -206,8 +209,10 @@ STATES = {
 @pytest.mark.parametrize("kind", STATES)
 def test_state_stays_valid_when_it_is_redacted(kind):
     room = swarm(BOB)
+    room.profile(ALICE, "x")
     before = room.state
-    new = room.send(ALICE, kind, STATES[kind], digest(ALICE, "7") if kind == names.CALL else "")
+    content = room.shows(kind, **STATES[kind]) if kind in names.SHOWING else STATES[kind]
+    new = room.send(ALICE, kind, content, digest(ALICE, "7") if kind == names.CALL else "")
     rules.check(redaction.redacted(new), before)
 
 
@@ -469,7 +474,55 @@ def test_the_profile_is_the_admins():
     room = swarm(BOB)
     room.profile(BOB, "ours")
     denied(room.profile, CARLA, "mine")
-    denied(room.send, CARLA, "m.room.name", {"name": "mine"}, "")
+    denied(room.send, CARLA, "m.room.name", room.shows("m.room.name", name="mine"), "")
+
+
+def test_what_shows_a_profile_names_the_one_that_there_is():
+    room = swarm(BOB)
+    denied(room.send, ALICE, "m.room.name", {"name": "x", names.PROFILE: "$none"}, "")
+    first = room.name(BOB, "first")
+    room.send(ALICE, "m.room.topic", room.shows("m.room.topic", topic="about"), "")
+    denied(room.send, ALICE, "m.room.avatar", {"url": "mxc://x/y"}, "")
+    denied(room.send, ALICE, "m.room.avatar", {"url": "mxc://x/y", names.PROFILE: 5}, "")
+    room.profile(BOB, "second")
+    denied(room.send, ALICE, "m.room.name", {**first.content}, "")
+    # who hides what is to be shown, or leaves it out of what it cites, is not believed
+    denied(room.send, ALICE, "m.room.name", room.shows("m.room.name", name="x"), "", omit=[(names.PROFILE, "")])
+    assert redaction.redacted(first).content.keys() == {names.PROFILE, names.DEVICE}
+
+
+@pytest.mark.parametrize("attempt", range(30))
+def test_after_a_merge_the_name_is_that_of_the_profile_that_won(attempt):
+    room = swarm(BOB, CARLA)
+    if attempt % 2:
+        room.name(ALICE, f"before {attempt}")
+    ours, theirs = room.fork(), room.fork()
+    ours.name(ALICE, f"first {attempt}")
+    theirs.name(BOB, f"other {attempt}")
+    if attempt % 3:
+        theirs.send(BOB, "m.room.topic", theirs.shows("m.room.topic", topic="only there"), "")
+    if attempt % 5 == 1:
+        for voter in (ALICE, CARLA):
+            ours.vote(voter, BOB)
+        ours.ban(ALICE, BOB, ALICE, CARLA)
+    both = merged(ours, theirs)
+    profile = both.state[names.PROFILE, ""]
+    assert both.state["m.room.name", ""].content["name"] == profile.content["title"]
+    assert all(both.state[kind, ""].content[names.PROFILE] == profile.event_id for kind in names.SHOWING if (kind, "") in both.state)
+    assert attempt % 5 != 1 or profile.sender == ALICE
+    assert merged(both, ours, theirs).ids() == both.ids()
+
+
+def test_of_a_profile_that_lost_nothing_is_shown_even_where_nothing_else_is():
+    room = swarm(BOB, CARLA)
+    ours, theirs = room.fork(), room.fork()
+    theirs.profile(BOB, "taken over")
+    theirs.send(CARLA, "m.room.name", theirs.shows("m.room.name", name="taken over"), "")
+    for voter in (ALICE, CARLA):
+        ours.vote(voter, BOB)
+    ours.ban(ALICE, BOB, ALICE, CARLA)
+    state = merged(ours, theirs).state
+    assert (names.PROFILE, "") not in state and ("m.room.name", "") not in state
 
 
 @pytest.mark.parametrize("attempt", range(30))
