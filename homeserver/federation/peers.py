@@ -54,9 +54,11 @@ class Peers:
         """What a join event of `user_id` would have to say; `versions` are the room versions that we know."""
         return await self._template("make_join", server, room_id, user_id, versions, device)
 
-    async def make_knock(self, server: ServerName, room_id: str, user_id: str, versions: Sequence[str]) -> answers.Template:
+    async def make_knock(
+        self, server: ServerName, room_id: str, user_id: str, versions: Sequence[str], device: str | None = None
+    ) -> answers.Template:
         """What a knock of `user_id` would have to say."""
-        return await self._template("make_knock", server, room_id, user_id, versions)
+        return await self._template("make_knock", server, room_id, user_id, versions, device)
 
     async def make_leave(self, server: ServerName, room_id: str, user_id: str, device: str | None = None) -> answers.Template:
         """What a leave event of `user_id`, who is not joined through us, would have to say."""

@@ -144,7 +144,7 @@ class Handshake:
         if wish.kind == "join":
             return await self.peers.make_join(server, wish.room_id, wish.user, list(versions.VERSIONS), wish.shown_device)
         if wish.kind == "knock":
-            return await self.peers.make_knock(server, wish.room_id, wish.user, list(versions.VERSIONS))
+            return await self.peers.make_knock(server, wish.room_id, wish.user, list(versions.VERSIONS), wish.shown_device)
         return await self.peers.make_leave(server, wish.room_id, wish.user, wish.shown_device)
 
     async def _deliver(self, server: ServerName, kind: Kind, event: Event) -> Any:
