@@ -97,9 +97,13 @@ class Devices:
         With `account`, which this transaction has made or locked, the first request need not look the token up.
         """
         device_id = login.device_id or secrets.device_id()
+        device = Device(login.user_id, device_id, login.display_name, self.clock.now())
         if login.device_id is not None:
             self._end(txn, tokens.remove_of_devices(txn, login.user_id, [device_id]))
-        self.add(txn, Device(login.user_id, device_id, login.display_name, self.clock.now()))
+            self.add(txn, device)
+        else:
+            devices.add_new(txn, device)
+            self._tell(txn, login.user_id, [device_id], Change.ADDED)
         issued, pair = self._issue(txn, login.user_id, device_id, login.refreshable, None)
         if account is not None:
             known = callers.known(pair, account, self.clock.now())

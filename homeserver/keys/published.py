@@ -40,17 +40,16 @@ def known(txn: Transaction, wanted: Wanted, viewer: str | None, *, local: bool, 
     `viewer` is None for another server; `local`: the users are of this server; `named`: their devices' names are shown.
     """
     found = Found()
-    names = devices.names(txn, wanted) if local and named else {}
-    signed = _by_target(cross_signing.signatures(txn, wanted, viewer))
+    signing, signatures = cross_signing.all_of_users(txn, wanted, viewer)
+    signed = _by_target(signatures)
     for user, stored in device_keys.of_users(txn, wanted).items():
         asked = set(wanted[user])
         shown = found.device_keys.setdefault(user, {})
-        for device, (keys, remote_name) in stored.items():
+        for device, (keys, name) in stored.items():
             if keys is None or (asked and device not in asked):
                 continue
-            name = names.get(user, {}).get(device) if local else remote_name
-            shown[device] = _described(keys, signed.get((user, device), []), name)
-    for user, by_usage in cross_signing.of_users(txn, wanted).items():
+            shown[device] = _described(keys, signed.get((user, device), []), name if named or not local else None)
+    for user, by_usage in signing.items():
         if MASTER in by_usage:
             master = by_usage[MASTER]
             found.master_keys[user] = with_signatures(master.data, signed.get((user, master.public_key), []))

@@ -11,9 +11,9 @@ from homeserver.errors import BadJSON, InvalidParam, Refused
 from homeserver.events.identifiers import UserID
 from homeserver.keys import shapes
 from homeserver.keys.announce import Announcer
-from homeserver.storage import cross_signing, device_keys, devices, feed, one_time_keys
+from homeserver.storage import cross_signing, device_keys, feed, one_time_keys
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.one_time_keys import Kept, Key
+from homeserver.storage.one_time_keys import Kept, Key, Stock
 
 MAX_ONE_TIME_KEYS = 1000  # unclaimed keys of one device, per algorithm
 
@@ -57,9 +57,10 @@ class Uploads:
     def store(self, txn: Transaction, upload: Upload) -> dict[str, int]:
         """The same within a transaction."""
         user, device = upload.user_id, upload.device_id
-        if devices.get(txn, user, device) is None:
+        stock = one_time_keys.stock(txn, user, device)
+        if stock is None:
             raise InvalidParam("This device does not exist any more")
-        counts = _add_one_time_keys(txn, upload) if upload.one_time_keys else one_time_keys.counts(txn, user, device)
+        counts = _add_one_time_keys(txn, upload, stock)
         if upload.fallback_keys:
             one_time_keys.put_fallback(txn, user, device, upload.fallback_keys)
             txn.wake(f"{user}/{device}")
@@ -75,14 +76,14 @@ class Uploads:
         return counts
 
 
-def _add_one_time_keys(txn: Transaction, upload: Upload) -> dict[str, int]:
+def _add_one_time_keys(txn: Transaction, upload: Upload, stock: Stock) -> dict[str, int]:
     """Keys that are there already are left alone; raises `InvalidParam` for another key under an id that waits to be claimed.
 
     Answers how many wait, as `one_time_keys.counts` would.
     """
     user, device = upload.user_id, upload.device_id
-    stock = one_time_keys.stock(txn, user, device)
-    held = one_time_keys.held(txn, user, device, {key.key_id for key in upload.one_time_keys}) if stock.last else {}
+    known = upload.one_time_keys and stock.last
+    held = one_time_keys.held(txn, user, device, {key.key_id for key in upload.one_time_keys}) if known else {}
     new = []
     for key in upload.one_time_keys:
         old = held.get((key.algorithm, key.key_id))

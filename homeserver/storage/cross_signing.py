@@ -60,6 +60,26 @@ def of_users(txn: Transaction, user_ids: Iterable[str]) -> dict[str, dict[str, C
     return found
 
 
+def all_of_users(
+    txn: Transaction, user_ids: Iterable[str], signer: str | None
+) -> tuple[dict[str, dict[str, CrossSigningKey]], list[Signature]]:
+    """`of_users` and `signatures` in one statement."""
+    keys: dict[str, dict[str, CrossSigningKey]] = {user_id: {} for user_id in user_ids}
+    made: list[Signature] = []
+    rows = txn.all(
+        "SELECT user_id, usage, public_key, NULL, NULL, keys FROM cross_signing_keys WHERE user_id IN :users"
+        " UNION ALL SELECT target_user, target_id, signer, key_id, signature, NULL FROM key_signatures"
+        " WHERE target_user IN :users AND (signer = target_user OR signer = :signer)",
+        users=list(keys), signer=signer or "",
+    ) if keys else []  # fmt: skip
+    for user, what, public, key_id, signature, raw in rows:
+        if raw is None:
+            made.append(Signature(user, what, public, key_id, signature))
+        else:
+            keys[user][what] = CrossSigningKey(what, public, bytes(raw))
+    return keys, made
+
+
 def remove(txn: Transaction, user_id: str, usages: Iterable[str] = USAGES) -> None:
     """Forget keys of a user."""
     txn.run("DELETE FROM cross_signing_keys WHERE user_id = :user AND usage IN :usages", user=user_id, usages=list(usages))

@@ -34,10 +34,14 @@ def get(txn: Transaction, user_id: str, device_id: str) -> dict[str, Any] | None
 
 
 def of_users(txn: Transaction, user_ids: Iterable[str]) -> dict[str, dict[str, tuple[bytes | None, str | None]]]:
-    """user -> device -> (keys, display name of a remote device)."""
+    """user -> device -> (keys, display name)."""
     found: dict[str, dict[str, tuple[bytes | None, str | None]]] = {user_id: {} for user_id in user_ids}
     if found:
-        rows = txn.all("SELECT user_id, device_id, keys, display_name FROM device_keys WHERE user_id IN :users", users=list(found))
+        rows = txn.all(
+            "SELECT own.user_id, own.device_id, own.keys, COALESCE(devices.display_name, own.display_name) FROM device_keys own"
+            " LEFT JOIN devices ON devices.user_id = own.user_id AND devices.device_id = own.device_id WHERE own.user_id IN :users",
+            users=list(found),
+        )
         for user, device, keys, name in rows:
             found[user][device] = (None if keys is None else bytes(keys), name)
     return found

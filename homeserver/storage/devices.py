@@ -55,6 +55,13 @@ def add(txn: Transaction, device: Device) -> bool:
     ) > 0
 
 
+def add_new(txn: Transaction, device: Device) -> None:
+    """Store a device under an id that nobody has used."""
+    txn.insert(
+        "devices", user_id=device.user_id, device_id=device.device_id, display_name=device.display_name, created_ts=device.created_ts
+    )
+
+
 def rename(txn: Transaction, user_id: str, device_id: str, display_name: str | None) -> bool:
     """Give it another name; False if there is no such device."""
     return txn.run(

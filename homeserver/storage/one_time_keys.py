@@ -83,22 +83,25 @@ class Stock:
     oldest_claimed: int | None
 
 
-def stock(txn: Transaction, user_id: str, device_id: str) -> Stock:
-    """All of that at once."""
+def stock(txn: Transaction, user_id: str, device_id: str) -> Stock | None:
+    """All of that at once; None if there is no such device."""
     rows = txn.all(
-        "SELECT algorithm, SUM(1 - claimed), MAX(batch), MIN(CASE WHEN claimed = 1 THEN batch END) FROM one_time_keys"
-        " WHERE user_id = :user AND device_id = :device GROUP BY algorithm",
+        "SELECT algorithm, SUM(1 - claimed), MAX(batch), MIN(CASE WHEN claimed = 1 THEN batch END) FROM devices"
+        " LEFT JOIN one_time_keys kept ON kept.user_id = devices.user_id AND kept.device_id = devices.device_id"
+        " WHERE devices.user_id = :user AND devices.device_id = :device GROUP BY algorithm",
         user=user_id, device=device_id,
     )  # fmt: skip
+    if not rows:
+        return None
     claimed = [oldest for _, _, _, oldest in rows if oldest is not None]
     counts = {algorithm: int(count) for algorithm, count, _, _ in rows if count}
-    return Stock(counts, max((last for _, _, last, _ in rows), default=0), min(claimed, default=None))
+    return Stock(counts, max(last or 0 for _, _, last, _ in rows), min(claimed, default=None))
 
 
 def add(txn: Transaction, user_id: str, device_id: str, known: Stock, keys: Sequence[Key]) -> dict[str, int]:
     """Store new keys, behind those of earlier uploads; answers the counts of unclaimed ones, as `counts` would."""
     batch = 1 + known.last
-    if known.oldest_claimed is not None and known.oldest_claimed < batch - KEPT_BATCHES:
+    if keys and known.oldest_claimed is not None and known.oldest_claimed < batch - KEPT_BATCHES:
         txn.run(
             "DELETE FROM one_time_keys WHERE user_id = :user AND device_id = :device AND claimed = 1 AND batch < :batch",
             user=user_id, device=device_id, batch=batch - KEPT_BATCHES,

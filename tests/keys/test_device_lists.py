@@ -347,7 +347,7 @@ def test_telling_fifty_servers_takes_few_statements(town: Town) -> None:
     alice = town.server("a").person("alice", "PHONE")
     town.room(ROOM, alice)
     house = alice.house
-    house.result(house.database.write(lambda txn: [members.count_server(txn, ROOM, f"s{number}", 1) for number in range(50)]))
+    house.result(house.database.write(lambda txn: members.count_servers(txn, ROOM, {f"s{number}": 1 for number in range(50)})))
     before = house.database.counts.statements
     alice.publishes("PHONE")
     assert house.database.counts.statements - before <= 18

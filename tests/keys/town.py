@@ -207,7 +207,7 @@ class House:
         )  # fmt: skip
         change = (event.membership == "join") - (before == "join")
         if change:
-            members.count_server(txn, event.room_id, user.domain, change)
+            members.count_servers(txn, event.room_id, {user.domain: change})
         departed = not members.any_local_joined(txn, event.room_id)
         others = [server for server in rooms.joined_servers(txn, event.room_id) if server != self.name]
         room = Room(event.room_id, V12, "", 1, (), b"", 1, 0, 0, rooms.servers_hash(txn, others), 0, 0, departed, False)
