@@ -31,6 +31,7 @@ from homeserver.composition import (
     room_keys,
     rooms,
     swarm,
+    swarm_conversations,
     swarm_things,
     sync,
 )
@@ -43,6 +44,8 @@ from homeserver.composition.ground import Given, Service
 from homeserver.composition.membership import Membership
 from homeserver.composition.notifying import Notifying
 from homeserver.composition.rooms import Rooms
+from homeserver.composition.swarm import Swarms
+from homeserver.composition.swarm_conversations import Conversing
 from homeserver.composition.sync import Sync
 from homeserver.errors import NotFound
 from homeserver.events.identifiers import UserID
@@ -58,6 +61,7 @@ from homeserver.rooms import delayed
 from homeserver.rooms.entering import Observer
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
+from homeserver.swarm import accepting
 from homeserver.web.listening import Doors
 from homeserver.web.router import Router
 from homeserver.workers import Share, is_shared
@@ -88,6 +92,8 @@ class Server:
     following: Sync
     bridging: AppServices
     operating: Admin
+    swarms: Swarms
+    conversing: Conversing
 
     @property
     def operator(self) -> Commands:
@@ -133,17 +139,17 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     asking = room_keys.compose(on, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
-    watching = (*watching, *swarm.observers(on), attentive.receipts.observe)
+    watching = (*watching, *swarm.observers(on), *swarm_conversations.observers(on), attentive.receipts.observe)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
-    closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed)
+    closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)
     watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)
     outside = Outside(_profiles_of(others.peers), entering.leaves.leave, watchers, closed)
     people = accounts.compose(on, in_rooms, bridged.services, outside, between.bus)
     secrets = keys.compose(on, others, people, announcer)
     following, files = sync.compose(on, attentive), media.compose(on, others)
     linking = links.compose(on, others, entering, asking, files)
-    swarms = swarm.compose(on, in_rooms, others, entering)
+    swarms, conversing = swarm.compose(on, in_rooms, others, entering), swarm_conversations.compose(on, others, entering, asking)
     things = swarm_things.compose(on, attentive.receipts, people.account_data)
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
@@ -154,7 +160,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
     working = (
         in_rooms, people, entering, attentive, telling, files, finding, bridging, operating, coming, others, asking, linking, swarms,
-        things,
+        things, conversing,
     )  # fmt: skip
     parts = (*working, secrets, following)
     endpoints = (*about, *(endpoint for part in parts for endpoint in part.endpoints))
@@ -177,6 +183,8 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         following=following,
         bridging=bridging,
         operating=operating,
+        swarms=swarms,
+        conversing=conversing,
     )
 
 

@@ -1,7 +1,7 @@
 """Work that waits: for a wake-up, or for the time at which the last look said that there is more.  Knows not what it is."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -46,6 +46,7 @@ class Work:
     first: float = 0.0  # seconds after the start
     again: float = LONGEST_SECONDS
     _running: Deferred[None] | None = None
+    _beside: dict[Hashable, Deferred[None]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Begin."""
@@ -54,8 +55,26 @@ class Work:
     async def stop(self) -> None:
         """End, also in the midst of it; the rest is done after the next start."""
         running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
+        for one in (running, *self._beside.values()):
+            if one is not None:
+                one.cancel()
+
+    def beside(self, key: Hashable, work: Callable[[], Awaitable[object]]) -> None:
+        """Do something that may take long beside the looks, once at a time for each key; it ends with them."""
+        if key not in self._beside:
+            self._beside[key] = running = Deferred.fromCoroutine(self._safely(work))
+            running.addBoth(self._ended, key)
+
+    def _ended(self, _result: object, key: Hashable) -> None:
+        del self._beside[key]
+
+    async def _safely(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("{work} failed", work=getattr(work, "__qualname__", "work"))
 
     async def _run(self) -> None:
         try:

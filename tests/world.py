@@ -160,6 +160,9 @@ class Network:
         home.server.rooms.delayed.work.start()
         home.server.operating.clearing.work.start()
         home.server.entering.due.work.start()
+        home.server.entering.delivering.work.start()
+        for service in (*home.server.swarms.services, *home.server.conversing.services):
+            service.start()
         return home
 
     async def passes(self, seconds: float) -> None:

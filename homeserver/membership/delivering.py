@@ -6,7 +6,7 @@ enters the room at once, and is brought to that server as soon as it answers.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from twisted.logger import Logger
 
@@ -18,7 +18,7 @@ from homeserver.events.errors import BadSignature, Denied, Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.events.swarm.names import DEVICE
-from homeserver.federation.deferring import Shared, every, start
+from homeserver.federation.deferring import Shared, start
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.peers import Invitation, Peers
@@ -116,7 +116,8 @@ class Delivering:
             due = await database.read(swarm_requests.next_outgoing)
             if due is None or due > now:
                 return until(due, now)
-            await every([self._try(one) for one in await database.write(_claim, now)])
+            for one in await database.write(_claim, now):
+                self.work.beside((one.room_id, one.user_id), partial(self._try, one))
 
     def returned(self, server: str) -> None:
         """A server that was down has shown a sign of life."""

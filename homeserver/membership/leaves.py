@@ -14,6 +14,7 @@ from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import accounts, events, members, notices, pending_members, rooms
+from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
 
 
@@ -86,20 +87,23 @@ class Leaves:
         pending_members.drop(txn, event.room_id, event.sender)
 
     def _leave_alone(self, txn: Transaction, room_id: RoomID, draft: Draft, now: int) -> None:
-        """A leave that only this server knows: it follows the invite that it rejects, and is sent to nobody."""
-        user = draft.sender
-        member = members.get(txn, room_id, user)
+        """A leave that holds on this server only."""
+        stored = self.unsent(txn, room_id, draft, now)
+        if stored is not None:
+            members.set_member(txn, stored, txn.position(), local=True)
+            pending_members.drop(txn, room_id, draft.sender)
+
+    def unsent(self, txn: Transaction, room_id: RoomID, draft: Draft, now: int) -> Stored | None:
+        """A leave that only this server knows: it follows the invite that it rejects, stands in no room and is sent to nobody."""
+        member = members.get(txn, room_id, draft.sender)
         version = rooms.version(txn, room_id)
         if member is None or version is None:
-            return
+            return None
         invite = events.by_number(txn, [member.num])[member.num].event
         data = drafts.complete(
             version, draft, room_id, [invite.event_id], [*invite.auth_events[:9], invite.event_id], invite.depth + 1, now
         )
-        event = events_core.read(version, self.timeline.identity.sign_event(version, data))
-        stored = events.keep(txn, event)
-        members.set_member(txn, stored, txn.position(), local=True)
-        pending_members.drop(txn, room_id, user)
+        return events.keep(txn, events_core.read(version, self.timeline.identity.sign_event(version, data)))
 
     async def set_membership(self, actor: Actor, room_id: RoomID, target: UserID, membership: str, content: dict[str, Any]) -> EventID:
         """Kick (`leave`), ban (`ban`) or unban (`leave`) somebody.  Raises `Denied` when the rules refuse it."""

@@ -157,6 +157,25 @@ def joined_rooms(txn: Transaction, user_id: str) -> list[RoomID]:
     return [RoomID(room) for (room,) in txn.all("SELECT room_id FROM members WHERE user_id = :user AND membership = 'join'", user=user_id)]
 
 
+def joined_rooms_of_version(txn: Transaction, user_id: str, version: str) -> list[RoomID]:
+    """Those of one version."""
+    rows = txn.all(
+        "SELECT members.room_id FROM members JOIN rooms ON rooms.room_id = members.room_id"
+        " WHERE members.user_id = :user AND members.membership = 'join' AND rooms.version = :version ORDER BY members.position",
+        user=user_id, version=version,
+    )  # fmt: skip
+    return [RoomID(room) for (room,) in rows]
+
+
+def present(txn: Transaction, room_ids: Sequence[str]) -> dict[str, list[UserID]]:
+    """Who is joined to small rooms or invited, in the order in which they came."""
+    found: dict[str, list[UserID]] = {room_id: [] for room_id in room_ids}
+    sql = "SELECT room_id, user_id FROM members WHERE room_id IN :rooms AND membership IN ('join', 'invite') ORDER BY position, num"
+    for room_id, user in txn.all(sql, rooms=list(room_ids)) if room_ids else ():
+        found[room_id].append(UserID(user))
+    return found
+
+
 def is_joined(txn: Transaction, room_id: str, user_id: str) -> bool:
     """Whether the user is joined to the room."""
     return bool(txn.value("SELECT membership FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id) == "join")

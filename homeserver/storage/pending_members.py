@@ -60,6 +60,12 @@ def of_room(txn: Transaction, room_id: str) -> list[Pending]:
     return [_read(row) for row in rows]
 
 
+def invites_since(txn: Transaction, user_id: str) -> dict[str, int]:
+    """When each of the invites of a user came that are not answered: by room."""
+    rows = txn.all("SELECT room_id, since_ts FROM pending_members WHERE user_id = :user AND membership = 'invite'", user=user_id)
+    return dict(rows)
+
+
 def reschedule(txn: Transaction, room_id: str, membership: str, lifetime_ms: int | None) -> None:
     """They live so long in this room (None: for ever), counted from when they came."""
     due = "NULL" if lifetime_ms is None else "since_ts + grace_ms + :lifetime"

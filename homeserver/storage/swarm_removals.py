@@ -1,10 +1,13 @@
-"""Conversations that local users have removed, until another server has their leave.  Decides nothing."""
+"""Conversations that local users have removed, until another server has their leave; rooms that nobody here wants.  Decides nothing."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from homeserver.events.identifiers import RoomID, UserID
+from homeserver.storage import room_jobs, search
 from homeserver.storage.transactions import Transaction
+
+AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,23 @@ def is_wanted(txn: Transaction, room_id: str) -> bool:
     return found is not None
 
 
-def is_awaited(txn: Transaction, room_id: str) -> bool:
-    """Whether somebody's removal of the conversation goes on."""
-    return txn.value("SELECT 1 FROM swarm_removals WHERE room_id = :room LIMIT 1", room=room_id) is not None
+def is_awaited(txn: Transaction, room_id: str, user_id: str) -> bool:
+    """Whether somebody else's removal of the conversation goes on."""
+    found = txn.value("SELECT 1 FROM swarm_removals WHERE room_id = :room AND user_id <> :user LIMIT 1", room=room_id, user=user_id)
+    return found is not None
 
 
-def messages(txn: Transaction, room_id: str, limit: int) -> list[int]:
-    """Numbers of some events of a room that are no state."""
+def purge_messages(txn: Transaction, room_id: str, limit: int) -> int:
+    """Delete some events of a room that are no state, the oldest first; how many."""
     sql = "SELECT num FROM events WHERE room_id = :room AND state_key IS NULL ORDER BY major, minor LIMIT :limit"
-    rows = txn.all(sql, room=room_id, limit=limit)
-    return [num for (num,) in rows]
+    nums = [num for (num,) in txn.all(sql, room=room_id, limit=limit)]
+    for num in nums:
+        search.remove(txn, num)
+    return txn.run("DELETE FROM events WHERE num IN :nums", nums=nums) if nums else 0
+
+
+def purge_rest(txn: Transaction, room_id: str) -> None:
+    """Delete all that is left of a room."""
+    while room_jobs.purge_events(txn, room_id, AT_ONCE):
+        pass
+    room_jobs.purge_room(txn, room_id)
