@@ -48,14 +48,18 @@ class Aliases:
     async def resolve(self, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
         """The room that an alias means, and servers that are in it.  Raises `NotFound`."""
         if self.identity.is_mine(alias):
-            if await self.database.read(directory.alias, alias) is None:
+            found = await self.database.read(self._local, alias)
+            if found is None:
                 await self.keepers.open_room(alias)
-            return await self.database.read(self._local, alias)
+                found = await self.database.read(self._local, alias)
+            if found is None:
+                raise NotFound(f"There is no room {alias}")
+            return found
         server = ServerName(alias.domain)
         try:
-            found = await self.peers.alias(server, alias)
-            servers = [*(ServerName.parse(name) for name in found.servers[:MOST_SERVERS]), server]
-            return RoomID.parse(found.room_id), list(dict.fromkeys(servers))
+            answer = await self.peers.alias(server, alias)
+            servers = [*(ServerName.parse(name) for name in answer.servers[:MOST_SERVERS]), server]
+            return RoomID.parse(answer.room_id), list(dict.fromkeys(servers))
         except Answered as error:
             if error.status == 404:
                 raise NotFound(f"There is no room {alias}") from None
@@ -63,10 +67,10 @@ class Aliases:
         except (PeerError, Malformed) as error:
             raise Refused(502, "M_UNKNOWN", f"{server} does not say what {alias} means: {error}") from None
 
-    def _local(self, txn: Transaction, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
+    def _local(self, txn: Transaction, alias: RoomAlias) -> tuple[RoomID, list[ServerName]] | None:
         found = directory.alias(txn, alias)
         if found is None:
-            raise NotFound(f"There is no room {alias}")
+            return None
         servers = rooms.joined_servers(txn, found[0])[:MOST_SERVERS]
         # Ourselves first: we made the alias, and know the room best.
         return found[0], [self.identity.name, *(server for server in servers if server != self.identity.name)]
