@@ -21,6 +21,7 @@ OF_ROOM = (
     *("delayed_events", "room_openness", "pending_members", "members", "key_requests", "key_approvals", "join_links", "link_requests"),
     "receipts_ahead",
     *("swarm_outgoing", "swarm_accepted", "swarm_removals"),
+    *("swarm_motions", "swarm_notices"),
 )
 # The same of tables that are found by their user first.
 OF_USERS = ("membership_changes", "highlights", "account_data")

@@ -13,7 +13,7 @@ from homeserver.events.identifiers import RoomAlias, RoomID, ServerName, UserID
 from homeserver.membership.invites import Invites
 from homeserver.membership.joins import Joins
 from homeserver.membership.knocks import Knocks
-from homeserver.membership.leaves import Actor, Leaves
+from homeserver.membership.leaves import Leaves
 from homeserver.web.callers import Caller
 from homeserver.web.routes import post
 
@@ -41,18 +41,6 @@ class Via(msgspec.Struct):
         return found
 
 
-class About(msgspec.Struct):
-    """A membership change of somebody else."""
-
-    user_id: str
-    reason: Reason | None = None
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """What of it goes into the event."""
-        return {} if self.reason is None else {"reason": self.reason}
-
-
 class Invited(msgspec.Struct):
     """Whom to invite: a user, or an address that nobody here can look up."""
 
@@ -71,7 +59,7 @@ class Entered(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Membership:
-    """Join, knock, invite, leave, kick, ban, unban, forget."""
+    """Join, knock, invite, leave, forget."""
 
     joins: Joins
     knocks: Knocks
@@ -122,21 +110,6 @@ class Membership:
         """Take a room that one has left off the list."""
         await self.leaves.forget(caller.user_id, room_id)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/kick", suspended=False)
-    async def kick(self, caller: Caller, room_id: RoomID, body: About) -> None:
-        """Send somebody out."""
-        await self.leaves.kick(_actor(caller), room_id, _user(body.user_id), body.content)
-
-    @post("/_matrix/client/v3/rooms/{room_id}/ban", suspended=False)
-    async def ban(self, caller: Caller, room_id: RoomID, body: About) -> None:
-        """Keep somebody out."""
-        await self.leaves.ban(_actor(caller), room_id, _user(body.user_id), body.content)
-
-    @post("/_matrix/client/v3/rooms/{room_id}/unban", suspended=False)
-    async def unban(self, caller: Caller, room_id: RoomID, body: About) -> None:
-        """Let somebody come back."""
-        await self.leaves.unban(_actor(caller), room_id, _user(body.user_id), body.content)
-
     async def _find(self, text: str, via: list[ServerName]) -> tuple[RoomID, list[ServerName]]:
         try:
             if text.startswith("#"):
@@ -145,10 +118,6 @@ class Membership:
             return RoomID.parse(text), via
         except Malformed as error:
             raise InvalidParam(str(error)) from None
-
-
-def _actor(caller: Caller) -> Actor:
-    return Actor(caller.user_id, caller.device_id)
 
 
 def _content(body: dict[str, Any]) -> dict[str, Any]:

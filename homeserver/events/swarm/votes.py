@@ -70,12 +70,13 @@ def check_motion(event: Event, state: State, motion: Motion) -> None:
     named = {*voters(event.content), *listed(event.content, BANNED_ADMINS), motion.target}
     # Of the others the state at hand says nothing: they count, though they may be banned.
     electors = admins(state) - {user for user in named if membership(state, user) == "ban"}
-    agreeing = sum(voter in electors and _stands(state, motion, voter) for voter in voters(event.content))
+    agreeing = sum(voter in electors and stands(state, motion, voter) for voter in voters(event.content))
     if 2 * agreeing <= len(electors):
         raise Denied(f"To {motion.action} takes the votes of more than half of the {len(electors)} admins, and there are {agreeing}")
 
 
-def _stands(state: State, motion: Motion, voter: str) -> bool:
+def stands(state: State, motion: Motion, voter: str) -> bool:
+    """Whether somebody has voted for this, and not taken it back."""
     vote, against = state.get(motion.key(voter)), state.get(motion.opposite.key(voter))
     if vote is None or vote.sender != voter:
         return False

@@ -1,0 +1,67 @@
+"""What is voted on in swarms: the votes in the current state, and what of it is still to be looked at.  Counts nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from homeserver.events.identifiers import RoomID
+from homeserver.storage import events
+from homeserver.storage.events import Stored
+from homeserver.storage.transactions import Transaction
+
+WORK = "swarm_motions"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Something to look at: a motion of a room as JSON, or '' for all of them."""
+
+    room_id: RoomID
+    motion: str
+    since: int
+    due: int
+
+
+def votes(txn: Transaction, room_id: str, kind: str, limit: int) -> list[Stored]:
+    """The latest votes of the current state; `kind` is their type."""
+    rows = txn.all(
+        "SELECT num FROM current_state WHERE room_id = :room AND type = :type ORDER BY position DESC LIMIT :limit",
+        room=room_id, type=kind, limit=limit,
+    )  # fmt: skip
+    return list(events.by_number(txn, [num for (num,) in rows]).values())
+
+
+def note(txn: Transaction, look: Look) -> None:
+    """Have something looked at.  What is to be looked at already keeps its time."""
+    txn.later(
+        "INSERT INTO swarm_motions (room_id, motion, since, due) VALUES (:room, :motion, :since, :due)"
+        " ON CONFLICT (room_id, motion) DO NOTHING",
+        room=look.room_id, motion=look.motion, since=look.since, due=look.due,
+    )  # fmt: skip
+    txn.wake(WORK)
+
+
+def postpone(txn: Transaction, look: Look, due: int) -> None:
+    """Look at it again later."""
+    txn.run(
+        "UPDATE swarm_motions SET due = :due WHERE room_id = :room AND motion = :motion",
+        due=due, room=look.room_id, motion=look.motion,
+    )  # fmt: skip
+
+
+def drop(txn: Transaction, look: Look) -> None:
+    """It was looked at."""
+    txn.run("DELETE FROM swarm_motions WHERE room_id = :room AND motion = :motion", room=look.room_id, motion=look.motion)
+
+
+def next_due(txn: Transaction) -> int | None:
+    """When there is something to look at."""
+    found: int | None = txn.value("SELECT MIN(due) FROM swarm_motions")
+    return found
+
+
+def due(txn: Transaction, now: int, limit: int) -> Sequence[Look]:
+    """What is to be looked at now, the oldest first."""
+    rows = txn.all(
+        "SELECT room_id, motion, since, due FROM swarm_motions WHERE due <= :now ORDER BY due LIMIT :limit", now=now, limit=limit
+    )
+    return [Look(RoomID(room), motion, since, due) for room, motion, since, due in rows]
