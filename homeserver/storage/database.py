@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.python.failure import Failure
 
+from homeserver.storage.aside import Aside
 from homeserver.storage.feed import Feed
 from homeserver.storage.links import DatabaseError, Duplicate, Link, Unavailable, Unstorable
 from homeserver.storage.memory import Memory
@@ -97,6 +98,7 @@ class Database:
         self._reading: Runs
         self._hints: Hints | None = None
         self._care: Care | None = None
+        self._aside: Aside | None = None
 
     def start(self, writing: Writes, reading: Runs) -> Self:
         """Say what carries out acts and reads."""
@@ -106,6 +108,11 @@ class Database:
     def with_hints(self, hints: Hints) -> Self:
         """Say who carries hints to and from other processes."""
         self._hints = hints
+        return self
+
+    def with_aside(self, aside: Aside) -> Self:
+        """Say what reads in processes of their own; without, readers do it."""
+        self._aside = aside
         return self
 
     def with_care(self, care: Care) -> Self:
@@ -182,7 +189,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        for care in (self._hints, self._care):
+        for care in (self._hints, self._care, self._aside):
             if care is not None:
                 care.stop()
         self._writing.stop()
@@ -285,7 +292,9 @@ class Database:
         if len(act.loaded or ()) >= ROUNDS:
             act.deferred.errback(_failure(Unavailable(f"An act needed more than {ROUNDS} things")))
             return
-        if needs.reads:
+        if needs.aside and self._aside is not None:
+            work = act.context.run(Deferred.fromCoroutine, self._aside.read(needs.load, *needs.args))
+        elif needs.reads:
             work = act.context.run(self.read, needs.load, *needs.args)
         else:
             work = act.context.run(Deferred.fromCoroutine, needs.load(*needs.args))

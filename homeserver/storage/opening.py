@@ -7,6 +7,7 @@ from typing import Any
 
 from homeserver.clock import Clock
 from homeserver.storage import sqlite
+from homeserver.storage.aside import Aside
 from homeserver.storage.checkpoints import Checkpoints
 from homeserver.storage.database import Database, Inline
 from homeserver.storage.hints import Hints
@@ -58,7 +59,7 @@ def open_postgres(dsn: str, reactor: Any, *, memory: int = MEMORY, readers: int 
     def heard(token: Token, keys: list[str]) -> None:
         reactor.callFromThread(database.heard, token, keys)
 
-    return database.with_hints(Hints(dsn, lambda: stream.writer, heard, horizon)).with_care(Statistics(dsn))
+    return database.with_hints(Hints(dsn, lambda: stream.writer, heard, horizon)).with_care(Statistics(dsn)).with_aside(Aside(dsn, reactor))
 
 
 def is_postgres(where: str) -> bool:
@@ -81,7 +82,7 @@ def _file(path: str, reactor: Any, memory: int, readers: int) -> Database:
     _migrate(link)
     reading = [SQLite(sqlite.connect(path, writes=False, cache=pages_read // readers)) for _ in range(readers)]
     database = _threads(link, Stream(), reading, reactor, memory - pages - pages_read, Horizon())
-    return database.with_care(Checkpoints(sqlite.connect(path, writes=True), path))
+    return database.with_care(Checkpoints(sqlite.connect(path, writes=True), path)).with_aside(Aside(path, reactor))
 
 
 def _threads(

@@ -21,11 +21,11 @@ class Remembering(Protocol):
 
 
 class Needs(Exception):
-    """An act lacks something it must not wait for in the writer; raised by `Transaction.need` and `Transaction.outside`."""
+    """An act lacks something it must not wait for in the writer; raised by `Transaction.need`, `aside` and `outside`."""
 
-    def __init__(self, key: Hashable, load: Callable[..., Any], args: tuple[Any, ...], *, reads: bool) -> None:
+    def __init__(self, key: Hashable, load: Callable[..., Any], args: tuple[Any, ...], *, reads: bool, aside: bool = False) -> None:
         super().__init__(f"an act needs {key!r}")
-        self.key, self.load, self.args, self.reads = key, load, args, reads
+        self.key, self.load, self.args, self.reads, self.aside = key, load, args, reads, aside
 
 
 class Retry(Exception):
@@ -177,6 +177,18 @@ class Transaction:
         if self._effects is None:
             return load(self, *args)
         raise Needs(key, load, args, reads=True)
+
+    def aside(self, key: Hashable, load: Callable[..., T], room_id: str, *args: Any) -> T:
+        """Like `need`, in a process of its own: for a read about a room that computes for long.
+
+        `load` is a function of a module, what it gets and returns can be pickled, and it remembers nothing.
+        """
+        if key in self._loaded:
+            found: T = self._loaded[key]
+            return found
+        if self._effects is None:
+            return load(self, room_id, *args)
+        raise Needs(key, load, (room_id, *args), reads=True, aside=True)
 
     def outside(self, key: Hashable, work: Callable[..., Any], *args: Any) -> Any:
         """What `await work(*args)` returned, on the reactor's thread and outside of any transaction; else like `need`."""
