@@ -45,7 +45,7 @@ LIMITS: dict[str, Cost] = {
     "a message": Cost(1, 0, 8, 4, 1, 0, 6, 2),
     "a change of state": Cost(1, 0, 12, 6, 1, 0, 7, 7),
     "createRoom": Cost(1, 1, 49, 12, 11, 0, 47, 2),
-    "a leave and a join": Cost(2, 2, 49, 28, 2, 0, 12, 10),
+    "a leave and a join": Cost(2, 2, 49, 28, 2, 0, 12, 13),
     "a message and its redaction": Cost(2, 0, 26, 13, 2, 0, 15, 15),
     "a message and its receipt": Cost(2, 0, 20, 15, 1, 0, 8, 6),
     "typing": Cost(0, 1, 3, 5, 0, 0, 0, 2),

@@ -39,13 +39,16 @@ class RoomCounts(NamedTuple):
     threads: Mapping[str, Count]
     each: int | None = None
     """What one more ordinary message of somebody else adds; None where that depends on more than is known."""
+    sizes: tuple[int, int] | None = None
+    """The least and the largest number of members with which all this is so, whoever comes or goes; None where that is not known."""
 
     def with_more(self, messages: int) -> "RoomCounts":
         """After so many more ordinary messages of others; `each` must be known."""
         assert self.each is not None
         if not self.each:
             return self
-        return RoomCounts(Count(self.main.notifications + messages * self.each, self.main.highlights), self.threads, self.each)
+        main = Count(self.main.notifications + messages * self.each, self.main.highlights)
+        return RoomCounts(main, self.threads, self.each, self.sizes)
 
     @property
     def total(self) -> Count:
@@ -115,6 +118,8 @@ def counts(txn: Transaction, user: str, room_ids: Iterable[str], ignored: frozen
             result[room_id] = _by_numbers(room, effect)
         else:
             result[room_id] = NOTHING._replace(each=int(effect.notify) if asked else None)
+        if result[room_id].each is not None and not suspects:
+            result[room_id] = result[room_id]._replace(sizes=rules.alike(now.members))
     return result
 
 

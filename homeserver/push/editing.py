@@ -22,6 +22,11 @@ def shown(txn: Transaction, user_id: str) -> dict[str, Any]:
     return of_user(txn, user_id).shown(user_id)
 
 
+def shown_of(raw: bytes, user_id: str) -> dict[str, Any]:
+    """The same of stored rules that are at hand."""
+    return rules.load(raw).shown(user_id)
+
+
 def shown_if_changed(txn: Transaction, user_id: str, ranges: Iterable[tuple[int, int]]) -> dict[str, Any] | None:
     """The content of `m.push_rules` if it changed within the stream intervals `(low, high]`, for an incremental sync."""
     return shown(txn, user_id) if any(push_rules.changed(txn, user_id, low, high) for low, high in ranges) else None

@@ -54,8 +54,7 @@ class Unread:
         if event.type == "m.room.member":
             self._member(txn, room, stored)
             return
-        if event.redacts is not None:
-            notable.drop_redacted(txn, room.room_id, event.redacts)
+        dropped = event.redacts is not None and notable.drop_redacted(txn, room.room_id, event.redacts)
         counted = stored.notable is not None
         thread = threads.thread_of(txn, event) if counted else worth.thread_root(event.content) or MAIN
         if counted and thread != MAIN:
@@ -66,7 +65,7 @@ class Unread:
         personal = self._concerns_some(txn, room, stored, thread)
         if event.sender.domain == self.name:
             self._read_by_sender(txn, room, stored, thread)
-        if not (personal or reason) and event.redacts is None and (not counted or worth.relation(event.content)[0] is None):
+        if not (personal or reason or dropped) and (not counted or worth.relation(event.content)[0] is None):
             self.ordinary(txn, stored)
 
     def _member(self, txn: Transaction, room: Room, stored: Stored) -> None:

@@ -117,6 +117,14 @@ class Compiled:
                 return Verdict(tried.effect, tried.rule)
         return NO_VERDICT
 
+    def alike(self, members: int) -> tuple[int, int]:
+        """The least and the largest number of members that the rules tell apart from this one by nothing."""
+        numbers = [number for _, number in self._thresholds]
+        if members in numbers:
+            return members, members
+        above = [number - 1 for number in numbers if number > members]
+        return max([number + 1 for number in numbers if number < members], default=0), min(above, default=1 << 53)
+
     def outlook(self, room_id: str, members: int, senders_here: bool) -> "Outlook":
         """What to expect in a room of so many members; `senders_here`: whether somebody whom a sender rule names may be there."""
         sizes = tuple(OPERATORS[compare](members, number) for compare, number in self._thresholds)

@@ -15,15 +15,26 @@ ENTRY = 1900  # bytes of an event beside its own: measured in tests/growth/test_
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How many are in a room, and the number of its redactions."""
+
+    joined: int
+    invited: int
+    removals: int
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
-    """An event that came to the end of a room without forks: no membership, no redaction.
+    """An event that came to the end of a room without forks.
 
     `plain`: it adds the same to what each member has not read, but for the sender.  `replaced`: the state event in whose place it is.
+    `size`: that of the room with it, if it is a membership.
     """
 
     stored: Stored
     replaced: Stored | None = None
     plain: bool = False
+    size: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,10 @@ class Saying:
             return
         target = (event.state_key,) if event.type == "m.room.member" and event.state_key else ()
         feed.concern(txn, stored.position, (room.room_id, *target))
-        if stored.redacted_by is None and event.type not in ("m.room.member", "m.room.redaction", "m.room.create"):
+        if stored.redacted_by is None and event.type != "m.room.create":
             num = stored.replaces
-            _note(txn, Said(stored, events.by_number(txn, [num]).get(num) if num is not None else None))
+            size = Size(room.joined_members, room.invited_members, room.removals) if event.type == "m.room.member" else None
+            _note(txn, Said(stored, events.by_number(txn, [num]).get(num) if num is not None else None, size=size))
 
     def _is_straight(self, room: Room, stored: Stored) -> bool:
         """Whether the room is what it was, and this event: no fork ends with it, none is left, none was resolved."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from homeserver.events.identifiers import ServerName
-from homeserver.storage import members
+from homeserver.storage import feed, members
 from homeserver.storage.database import Transaction
 
 
@@ -14,6 +14,13 @@ class Latest:
 
     stream_id: int
     device_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whom it concerns is to ask for the keys of this user again."""
+
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Followed:
 
 def changed(txn: Transaction, user_id: str) -> None:
     """The list of this user has changed: clients that share a room with them will be told."""
-    position = txn.position(user_id, *_wake(txn, user_id))
+    position = _position(txn, user_id, (user_id, *_wake(txn, user_id)))
     txn.later(
         "INSERT INTO device_list_changes (user_id, position, stream_id) VALUES (:user, :position, 0)"
         " ON CONFLICT (user_id) DO UPDATE SET position = excluded.position",
@@ -45,7 +52,7 @@ def devices_changed(txn: Transaction, user_id: str, device_ids: Iterable[str]) -
         "INSERT INTO device_list_changes (user_id, position, stream_id, device_id) VALUES (:user, :position, 1, :device)"
         " ON CONFLICT (user_id) DO UPDATE SET position = excluded.position, stream_id = device_list_changes.stream_id + 1,"
         " device_id = excluded.device_id",
-        [{"user": user_id, "position": txn.position(user_id, *rooms), "device": device} for device in device_ids],
+        [{"user": user_id, "position": _position(txn, user_id, (user_id, *rooms)), "device": device} for device in device_ids],
     )
     return rooms
 
@@ -54,6 +61,13 @@ def latest(txn: Transaction, user_id: str) -> Latest:
     """The newest change that other servers may have heard of; number 0 if there was none."""
     row = txn.one("SELECT stream_id, device_id FROM device_list_changes WHERE user_id = :user", user=user_id)
     return Latest(*row) if row else Latest(0, None)
+
+
+def _position(txn: Transaction, user_id: str, whom: Iterable[str]) -> int:
+    """A position at which these are told of the user."""
+    position = txn.position(*whom)
+    feed.note(txn, position, Changed(user_id), 200)
+    return position
 
 
 def _wake(txn: Transaction, user_id: str) -> list[str]:
@@ -91,7 +105,7 @@ def user_signed(txn: Transaction, signer: str, target_user: str) -> None:
     txn.run(
         "INSERT INTO user_signature_changes (signer, target_user, position) VALUES (:signer, :target, :position)"
         " ON CONFLICT (signer, target_user) DO UPDATE SET position = excluded.position",
-        signer=signer, target=target_user, position=txn.position(signer),
+        signer=signer, target=target_user, position=_position(txn, target_user, (signer,)),
     )  # fmt: skip
     txn.wake(signer)
 

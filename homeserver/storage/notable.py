@@ -90,14 +90,18 @@ def add_room_highlight(txn: Transaction, room_id: str, spot: Spot) -> None:
     )  # fmt: skip
 
 
-def drop_redacted(txn: Transaction, room_id: str, event_id: str) -> None:
-    """An event may have been redacted: if so it highlights for nobody any more."""
+def drop_redacted(txn: Transaction, room_id: str, event_id: str) -> bool:
+    """An event may have been redacted: if so it highlights for nobody any more.  Whether it did for anybody."""
     num = txn.value(
-        "SELECT num FROM events WHERE room_id = :room AND event_id = :id AND redacted_by IS NOT NULL", room=room_id, id=event_id
-    )
+        "SELECT num FROM events WHERE room_id = :room AND event_id = :id AND redacted_by IS NOT NULL"
+        " AND (EXISTS (SELECT 1 FROM highlights WHERE highlights.num = events.num) OR EXISTS (SELECT 1 FROM room_highlights"
+        " WHERE room_highlights.room_id = events.room_id AND room_highlights.num = events.num))",
+        room=room_id, id=event_id,
+    )  # fmt: skip
     if num is not None:
         txn.later("DELETE FROM highlights WHERE num = :num", num=num)
         txn.later("DELETE FROM room_highlights WHERE room_id = :room AND num = :num", room=room_id, num=num)
+    return num is not None
 
 
 # --- how far users have read --------------------------------------------------------------------------------------------------------

@@ -4,11 +4,20 @@ Does not read the bytes.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from homeserver.storage import feed
 from homeserver.storage.transactions import Transaction
 
 Words = tuple[str, str]
 """A word and another one, or ""; a text must have both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A user's rules, which are these now."""
+
+    rules: bytes
 
 
 def get(txn: Transaction, user_id: str) -> tuple[int, bytes] | None:
@@ -36,10 +45,12 @@ def several(txn: Transaction, user_ids: Iterable[str]) -> dict[str, tuple[int, b
 
 def put(txn: Transaction, user_id: str, rules: bytes, keywords: Iterable[Words]) -> None:
     """Set a user's rules, and wake their syncs."""
+    position = txn.position(user_id)
+    feed.note(txn, position, Changed(rules), 300 + len(rules))
     txn.run(
         "INSERT INTO push_rules (user_id, version, rules, position) VALUES (:user, 1, :rules, :position)"
         " ON CONFLICT (user_id) DO UPDATE SET version = push_rules.version + 1, rules = excluded.rules, position = excluded.position",
-        user=user_id, rules=rules, position=txn.position(user_id),
+        user=user_id, rules=rules, position=position,
     )  # fmt: skip
     txn.run("DELETE FROM push_keywords WHERE user_id = :user", user=user_id)
     for word, other in set(keywords):

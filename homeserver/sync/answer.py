@@ -9,7 +9,7 @@ import orjson
 from homeserver.push.counting import Count, RoomCounts
 from homeserver.rooms import presenting
 from homeserver.sync.selection import Selection, passes
-from homeserver.sync.telling import Changes, RoomChanges
+from homeserver.sync.telling import Changes, RoomChanges, Summary
 
 NO_COUNTS = RoomCounts(Count(), {})
 
@@ -33,7 +33,7 @@ def assemble(changes: Changes, beside: Beside, next_batch: str, selection: Selec
     """The whole answer; parts that are empty are left out where clients do not need them."""
     answer = besides_rooms(changes, beside, next_batch, selection)
     rooms = {"join": joined(changes.joined, beside, selection), **other_rooms(changes)}
-    rooms["join"] |= only_ephemeral(changes, beside, selection)
+    rooms["join"] |= quiet_rooms(changes, beside, selection)
     if any(rooms.values()):
         answer["rooms"] = {name: section for name, section in rooms.items() if section}
     return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)  # room ids are a type of their own
@@ -49,11 +49,15 @@ def besides_rooms(changes: Changes, beside: Beside, next_batch: str, selection: 
         answer["presence"] = {"events": beside.presence}
     if beside.to_device:
         answer["to_device"] = {"events": [orjson.Fragment(message) for message in beside.to_device]}
-    lists = {key: sorted(users) for key, users in (("changed", beside.device_changed), ("left", beside.device_left)) if users}
-    if lists:
-        answer["device_lists"] = lists
+    answer.update(lists(beside.device_changed, beside.device_left))
     answer.update(key_state(beside.key_counts, beside.fallback_types))
     return answer
+
+
+def lists(changed: Iterable[str], left: Iterable[str]) -> dict[str, Any]:
+    """Whose keys are to be asked for again, and with whom no room is shared any more."""
+    found = {key: sorted(users) for key, users in (("changed", changed), ("left", left)) if users}
+    return {"device_lists": found} if found else {}
 
 
 def key_state(counts: Mapping[str, int], fallback_types: Sequence[str]) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def is_news(changes: Changes, beside: Beside) -> bool:
         or changes.invited
         or changes.knocked
         or changes.account_data
+        or changes.room_data
         or beside.ephemeral
         or beside.presence
         or beside.to_device
@@ -87,16 +92,22 @@ def joined(rooms: Iterable[RoomChanges], beside: Beside, selection: Selection) -
     return {room.room_id: _joined(room, beside, selection) for room in rooms}
 
 
-def only_ephemeral(changes: Changes, beside: Beside, selection: Selection) -> dict[str, Any]:
-    """The sections of rooms in which nothing happened that lasts."""
-    others = beside.ephemeral.keys() - {room.room_id for room in changes.joined}
+def quiet_rooms(changes: Changes, beside: Beside, selection: Selection) -> dict[str, Any]:
+    """The sections of rooms in which nothing happened that all of them keep."""
+    others = (beside.ephemeral.keys() | changes.room_data.keys()) - {room.room_id for room in changes.joined}
     return {
         room_id: {
-            "ephemeral": {"events": beside.ephemeral[room_id]},
+            **quiet([data(*entry) for entry in changes.room_data.get(room_id, ())], beside.ephemeral.get(room_id, ())),
             **counts(beside.counts.get(room_id, NO_COUNTS), selection.by_thread),
         }
         for room_id in others
     }
+
+
+def quiet(entries: Sequence[dict[str, Any]], ephemeral: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is told of a room in which nothing was said, but for the counts."""
+    sections = {"account_data": entries, "ephemeral": ephemeral}
+    return {name: {"events": events} for name, events in sections.items() if events}
 
 
 def other_rooms(changes: Changes) -> dict[str, Any]:
@@ -132,16 +143,18 @@ def section(room: RoomChanges, ephemeral: Sequence[dict[str, Any]], selection: S
     section = {
         "timeline": _timeline(room),
         **_state(room),
-        "account_data": {
-            "events": [data(kind, content) for kind, content in room.account_data if passes(selection.rooms.account_data, kind, "")]
-        },
+        "account_data": {"events": wanted_data(room.account_data, selection)},
         "ephemeral": {"events": ephemeral},
     }
     if room.summary is not None:
-        section["summary"] = {"m.joined_member_count": room.summary.joined, "m.invited_member_count": room.summary.invited}
-        if room.summary.heroes is not None:
-            section["summary"]["m.heroes"] = room.summary.heroes
+        section["summary"] = summary(room.summary)
     return section
+
+
+def summary(found: Summary) -> dict[str, Any]:
+    """How many are in a room, and whom to name it after."""
+    numbers: dict[str, Any] = {"m.joined_member_count": found.joined, "m.invited_member_count": found.invited}
+    return numbers if found.heroes is None else {**numbers, "m.heroes": found.heroes}
 
 
 def _left(room: RoomChanges) -> dict[str, Any]:
@@ -151,6 +164,11 @@ def _left(room: RoomChanges) -> dict[str, Any]:
 def data(kind: str, content: bytes) -> dict[str, Any]:
     """An entry of account data."""
     return {"type": kind, "content": orjson.Fragment(content)}
+
+
+def wanted_data(entries: Iterable[tuple[str, bytes]], selection: Selection) -> list[dict[str, Any]]:
+    """The entries of a room's account data that a filter lets through."""
+    return [data(kind, content) for kind, content in entries if passes(selection.rooms.account_data, kind, "")]
 
 
 def counts(counted: RoomCounts, by_thread: bool) -> dict[str, Any]:

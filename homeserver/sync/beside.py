@@ -11,11 +11,9 @@ from homeserver.live.ring import Ring, Said
 from homeserver.presence.presence import Presence
 from homeserver.presence.typing import Typing
 from homeserver.push import counting
-from homeserver.push.counting import RoomCounts
 from homeserver.receipts import reading
 from homeserver.storage import one_time_keys, to_device
-from homeserver.storage.database import Database, committed
-from homeserver.storage.positions import Token
+from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.acknowledging import Acknowledged
 from homeserver.sync.answer import Beside
@@ -68,7 +66,7 @@ class Sources:
         ephemeral = self._ephemeral(txn, question, since, found)
         for room_id, receipts in spoken.receipts.items():
             ephemeral.setdefault(room_id, []).extend(receipts)
-        rooms = {room.room_id for room in found.joined} | ephemeral.keys()
+        rooms = {room.room_id for room in found.joined} | ephemeral.keys() | found.room_data.keys()
         fresh = [room.room_id for room in found.joined if room.whole]
         presence = self.presence.since(txn, user, since.presence if since else 0, fresh)
         key_counts, fallback_types = one_time_keys.told(txn, user, device) if device else ({}, [])
@@ -83,19 +81,6 @@ class Sources:
             fallback_types=fallback_types,
         )
         return beside, inbox
-
-    def lacking(
-        self, txn: Transaction, question: Question, rooms: Iterable[str], ignored: frozenset[str], presence_after: int | None
-    ) -> tuple[dict[str, RoomCounts], list[dict[str, Any]], Token]:
-        """What an answer from memory lacks: counts of rooms, presence after a number; as of which token."""
-        user = question.viewer.user_id
-        presence = self.presence.since(txn, user, presence_after) if presence_after is not None else []
-        wanted = question.selection.filter.presence
-        return (
-            counting.counts(txn, user, rooms, ignored),
-            [event for event in presence if passes(wanted, event["type"], event["sender"])],
-            committed(txn),
-        )
 
     def typing_since(
         self, selection: Selection, serial: int, rooms: Iterable[str], ignored: frozenset[str]

@@ -5,7 +5,7 @@ to be taken back: what is remembered of a device goes on with each thing that co
 docs/decisions/0025-caught-up.md
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -13,20 +13,22 @@ from homeserver.events.notable import relation
 from homeserver.push.counting import RoomCounts
 from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.recent import Said
-from homeserver.storage import account_data, events, receipts
+from homeserver.storage import events
 from homeserver.storage.database import Database
 from homeserver.storage.positions import SHIFT, Token
 from homeserver.storage.to_device import PAGE
-from homeserver.sync import spoken
+from homeserver.sync import spoken, whole
 from homeserver.sync.beside import Sources
 from homeserver.sync.heard import Heard, Read
+from homeserver.sync.lacking import Lacks
+from homeserver.sync.missed import Missed, Room
 from homeserver.sync.selection import Selection, passes, wants_room
-from homeserver.sync.shared import Room, Shared
-from homeserver.sync.standing import Standing
-from homeserver.sync.telling import Question
+from homeserver.sync.shared import Shared
+from homeserver.sync.standing import MOST_INTRODUCED, Standing
+from homeserver.sync.telling import Question, Summary
 from homeserver.sync.token import SyncToken
 
-MOST_INTRODUCED = 1000
+NOBODY: frozenset[str] = frozenset()
 News = list[tuple[int, object]]  # position, what happened there
 
 
@@ -90,16 +92,14 @@ class CaughtUp:
         self, question: Question, since: SyncToken, standing: Standing, known: frozenset[tuple[str, str]], news: News
     ) -> Heard | None:
         viewer, selection = question.viewer, question.selection
-        now, live = standing.upto, self.sources.live()
-        rooms: dict[str, Room] = {}
-        data: dict[str, bytes] = {}
+        now, live, missed = standing.upto, self.sources.live(), Missed(viewer.user_id)
         for position, what in news:
-            if not _sort(position, what, rooms, data):
+            if not missed.take(position, what):
                 return None
         if live.typing > since.typing:
             typing = self.sources.typing_since(selection, since.typing, standing.rooms, standing.ignored)
             for room_id, users in typing.items():
-                rooms.setdefault(room_id, Room()).typing = users
+                missed.room(room_id).typing = users
         said = self.sources.said(since, live, standing.keys)
         mail = [one for one in standing.mail if one[0] > since.inbox][:PAGE] if standing.mail else []
         messages = [message for _, message in mail]
@@ -109,29 +109,52 @@ class CaughtUp:
                 return None
             messages += heard.mail
             for room_id in heard.timelines.keys() | heard.receipts.keys():
-                room = rooms.setdefault(room_id, Room())
+                room = missed.room(room_id)
                 room.spoken, room.read = heard.timelines.get(room_id, ()), heard.receipts.get(room_id, ())
         told: dict[str, bytes] = {}
-        for room_id, room in rooms.items():
+        for room_id, room in missed.rooms.items():
+            if room.data and room_id not in standing.rooms:
+                room.data = {}
             if not room.quiet and not (self._owned(viewer, room) and _tellable(selection, standing, known, room_id, room)):
                 return None
             section = self.shared.section(question, standing.ignored, now, room_id, room)
             if section is not None:
                 told[room_id] = section
         standing.told = now
+        if selection.lazy:
+            standing.introduce({(room_id, user) for room_id in told for user in _introducing(missed.rooms[room_id].said)})
+        summaries = self._summaries(missed, told) if missed.sized else {}
+        came, gone = missed.came_and_went() if missed.moves else (set[str](), NOBODY)
         return Heard(
             token=SyncToken(now, live.typing, live.presence, mail[-1][0] if mail else since.inbox, live.heard),
             keys=standing.keys,
             selection=selection,
             sections=told,
             counts={room_id: standing.counts[room_id] for room_id in told if room_id in standing.counts},
-            uncounted=[room_id for room_id in told if room_id not in standing.counts],
-            account_data=[one for one in data.items() if passes(selection.filter.account_data, one[0], "")] if data else [],
+            account_data=_data(missed, selection) if missed.data or missed.rules else (),
             mail=messages,
             key_state=standing.key_state,
-            ignored=standing.ignored,
-            presence_after=None if self.sources.presence.quiet_since(since.presence) else since.presence,
+            lacks=Lacks(
+                [room_id for room_id in told if room_id not in standing.counts],
+                standing.ignored,
+                [room_id for room_id, (_, known) in summaries.items() if not known],
+                None if self.sources.presence.quiet_since(since.presence) else since.presence,
+                gone,
+            ),
+            summaries={room_id: summary for room_id, (summary, _) in summaries.items()},
+            devices=missed.devices | came,
         )
+
+    def _summaries(self, missed: Missed, told: Iterable[str]) -> dict[str, tuple[Summary, bool]]:
+        """By room, where its members changed: the summary, and whether nothing of it is to be read."""
+        found = {}
+        for room_id in told:
+            room = missed.rooms[room_id]
+            if room.size is not None and room.said:
+                root = room.said[-1].stored.state_after or b""
+                named = whole.is_named(self.database.memory, root, room.size.removals)
+                found[room_id] = Summary(None, room.size.joined, room.size.invited), bool(named)
+        return found
 
     def _follow(self, standing: Standing, viewer: Viewer) -> News | None:
         """Have a standing go on to now; what happened meanwhile.  None, and there is no standing any more, where that is not known."""
@@ -179,21 +202,8 @@ def concerns(viewer: Viewer, rooms: Iterable[str]) -> frozenset[str]:
     return frozenset((viewer.user_id, f"{viewer.user_id}/{viewer.device_id}", *rooms))
 
 
-def _sort(position: int, what: object, rooms: dict[str, Room], data: dict[str, bytes]) -> bool:
-    """Put one thing where it is told; False where it cannot be told without reading."""
-    match what:
-        case Said():
-            rooms.setdefault(what.stored.event.room_id, Room()).said.append(what)
-        case receipts.Set():
-            if what.moved:
-                rooms.setdefault(what.receipt.room_id, Room()).add_receipt(position, what.receipt)
-        case account_data.Put():
-            if what.room_id or what.type in data:
-                return False
-            data[what.type] = what.content
-        case None:
-            return False
-    return True
+def _data(missed: Missed, selection: Selection) -> Sequence[tuple[str, bytes]]:
+    return [one for one in missed.account_data() if passes(selection.filter.account_data, one[0], "")]
 
 
 def _tellable(selection: Selection, standing: Standing, known: frozenset[tuple[str, str]], room_id: str, room: Room) -> bool:
@@ -206,6 +216,8 @@ def _tellable(selection: Selection, standing: Standing, known: frozenset[tuple[s
     for said in room.said:
         event = said.stored.event
         if event.sender in standing.ignored:
+            return False
+        if event.redacts is not None and len(room.said) > 1:  # what it takes away may be among them
             return False
         if event.state_key is not None and not selection.timeline(event):
             return False
@@ -220,7 +232,13 @@ def _all_introduced(room_id: str, said: Iterable[Said], known: frozenset[tuple[s
     wanted = selection.rooms.state
     if wanted is not None and wanted.include_redundant_members:
         return False
-    return all((room_id, one.stored.event.sender) in known for one in said)
+    themselves = set(_introducing(said))
+    return all((room_id, one.stored.event.sender) in known or one.stored.event.sender in themselves for one in said)
+
+
+def _introducing(said: Iterable[Said]) -> list[str]:
+    """Those whose own words say how their membership is."""
+    return [one.stored.event.sender for one in said if one.size is not None and one.stored.event.state_key == one.stored.event.sender]
 
 
 __all__ = ["CaughtUp"]

@@ -19,7 +19,7 @@ from homeserver.storage.transactions import Transaction
 from homeserver.sync import room as parts
 from homeserver.sync import whole
 from homeserver.sync.room import Span
-from homeserver.sync.selection import Selection, wants_room
+from homeserver.sync.selection import Selection, passes, wants_room
 from homeserver.sync.telling import Changes, Offered, Question, RoomChanges, Summary
 
 HEROES = 5
@@ -50,7 +50,7 @@ def read(txn: Transaction, question: Question, upto: Token, entries: Iterable[En
     data = _account_data(txn, user, since, upto, entries)
     moves = _moves(txn, user, since, upto) if since is not None else {}
     joined = members.joined_rooms(txn, user)
-    touched = set(joined) if since is None else _touched(txn, joined, since, upto) | data.keys()
+    touched = set(joined) if since is None else _touched(txn, joined, since, upto)
     fresh = {room for room in joined if since is None or ((move := moves.get(room)) is not None and move.fresh)}
     wanted = [room for room in joined if room in fresh and _wanted(question, room)]
     told = whole.tell(txn, question, upto, wanted, data if since is None else None)
@@ -61,6 +61,8 @@ def read(txn: Transaction, question: Question, upto: Token, entries: Iterable[En
         elif (room_id in fresh or room_id in touched or question.selection.full_state) and _wanted(question, room_id):
             span = Span(room_id, None if room_id in fresh else since, upto)
             changed.append(of_room(txn, question, span, data.get(room_id, [])))
+    known = {room.room_id for room in changed}
+    quiet = {room: _passing(question, entries) for room, entries in data.items() if room not in known and _wanted(question, room)}
     others = _others(txn, user, since, moves, question)
     return Changes(
         upto,
@@ -70,11 +72,16 @@ def read(txn: Transaction, question: Question, upto: Token, entries: Iterable[En
         [found for member in others if member[1] == "knock" for found in _offered(txn, question, member)],
         data.get("", []),
         frozenset(joined),
+        {room: quiet[room] for room in joined if quiet.get(room)},
     )
 
 
 def _wanted(question: Question, room_id: str) -> bool:
     return wants_room(question.selection.rooms, room_id)
+
+
+def _passing(question: Question, entries: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    return [entry for entry in entries if passes(question.selection.rooms.account_data, entry[0], "")]
 
 
 def _account_data(

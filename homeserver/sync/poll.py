@@ -6,19 +6,17 @@ spec: client-server-api#syncing
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 
-import orjson
-
 from homeserver.clock import Clock
 from homeserver.rooms.presenting import Viewer
 from homeserver.storage import account_data, members
 from homeserver.storage.database import Database, committed
 from homeserver.storage.transactions import Transaction
-from homeserver.sync import changes, spoken, streaming
+from homeserver.sync import changes, lacking, spoken, streaming
 from homeserver.sync.beside import Live, Sources
 from homeserver.sync.caught_up import CaughtUp, concerns
 from homeserver.sync.heard import Heard, Read
 from homeserver.sync.selection import Selection
-from homeserver.sync.standing import IGNORED
+from homeserver.sync.standing import IGNORED, ignored_in
 from homeserver.sync.telling import Question
 from homeserver.sync.token import SyncToken
 
@@ -83,11 +81,10 @@ class Poll:
         heard = self.caught_up.answer(question, since)
         if heard is None:
             return await self._read(question, since)
-        if heard.uncounted or heard.presence_after is not None:
-            lacks = heard.uncounted, heard.ignored, heard.presence_after
-            counts, heard.presence, exact = await self.database.read(self.sources.lacking, question, *lacks)
-            heard.counts.update(counts)
-            self.caught_up.complete(question.viewer, counts, exact)
+        if heard.lacks:
+            found = await self.database.read(lacking.read, question, heard.lacks, self.sources.presence)
+            heard.supply(found)
+            self.caught_up.complete(question.viewer, found.counts, found.exact)
         return heard
 
     async def _read(self, question: Question, since: SyncToken | None) -> Read:
@@ -122,17 +119,11 @@ class Poll:
 def ignored(txn: Transaction, user_id: str) -> frozenset[str]:
     """The users whom a user does not want to hear.  spec: client-server-api#ignoring-users"""
     raw = account_data.get(txn, user_id, "", IGNORED)
-    return _names(raw) if raw is not None else frozenset()
+    return ignored_in(raw) if raw is not None else frozenset()
 
 
 def _ignored_among(entries: Iterable[changes.Entry]) -> frozenset[str]:
     for room_id, kind, content in entries:
         if not room_id and kind == IGNORED:
-            return _names(content)
+            return ignored_in(content)
     return frozenset()
-
-
-def _names(raw: bytes) -> frozenset[str]:
-    content = orjson.loads(raw)
-    listed = content.get("ignored_users") if isinstance(content, dict) else None
-    return frozenset(listed) if isinstance(listed, dict) else frozenset()

@@ -1,6 +1,7 @@
 """Which events and rooms a filter lets through.  Pure.  spec: client-server-api#filtering"""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -26,12 +27,13 @@ def parse(raw: bytes) -> Filter:
     return msgspec.convert(orjson.loads(raw), Filter)
 
 
-def remembered(memory: Remembering, raw: bytes) -> Filter:
-    """The same; for the same JSON it is the same object as long as that is remembered."""
-    found: Filter | None = memory.get(("filter", raw))
+def remembered(memory: Remembering, raw: bytes, full_state: bool = False, state_after: bool = False) -> "Selection":
+    """What a request wants; for the same filter and options it is the same object as long as that is remembered."""
+    key = "selection", raw, full_state, state_after
+    found: Selection | None = memory.get(key)
     if found is None:
-        found = parse(raw)
-        memory.put(("filter", raw), found, OBJECTS + TIMES * len(raw))
+        found = Selection(parse(raw), full_state, state_after)
+        memory.put(key, found, OBJECTS + TIMES * len(raw))
     return found
 
 
@@ -121,7 +123,7 @@ def wants_room(wanted: RoomFilter | EventFilter | None, room_id: str) -> bool:
 EVERYTHING, EVERY_ROOM = Filter(), RoomFilter()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Selection:
     """What one `/sync` request wants: its filter, and the options beside it."""
 
@@ -130,28 +132,28 @@ class Selection:
     state_after: bool = False
     ignored: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def rooms(self) -> RoomFilter:
         """The part of the filter about rooms."""
         return self.filter.room or EVERY_ROOM
 
-    @property
+    @cached_property
     def lazy(self) -> bool:
         """Whether only the members that matter for the timeline are wanted."""
         return bool(self.rooms.state is not None and self.rooms.state.lazy_load_members)
 
-    @property
+    @cached_property
     def by_thread(self) -> bool:
         """Whether counts are wanted for each thread."""
         return bool(self.rooms.timeline is not None and self.rooms.timeline.unread_thread_notifications)
 
-    @property
+    @cached_property
     def limit(self) -> int:
         """How many events a room's timeline holds at most."""
         timeline = self.rooms.timeline
         return DEFAULT_LIMIT if timeline is None or timeline.limit is None else min(timeline.limit, MAX_LIMIT)
 
-    @property
+    @cached_property
     def selective(self) -> bool:
         """Whether some events of a timeline are not wanted."""
         return bool(self.ignored) or picky(self.rooms.timeline)

@@ -1,7 +1,6 @@
 """Sections of rooms that are the same for all who are told the same of them: encoded once, kept until something else happens."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,40 +8,15 @@ import orjson
 from homeserver.receipts import reading
 from homeserver.rooms import places, presenting
 from homeserver.rooms.presenting import Viewer
-from homeserver.rooms.recent import Said
 from homeserver.storage.positions import Token
-from homeserver.storage.receipts import Receipt
 from homeserver.sync import answer, spoken
+from homeserver.sync.missed import Room
 from homeserver.sync.selection import Selection, passes, wants_room
 from homeserver.sync.telling import Question, RoomChanges
 from homeserver.sync.token import SyncToken
 
 MOST = 1000  # sections that are kept at a time
 LONGEST_MS = 1000  # as long they may be used: what they say of the age of events goes on
-
-
-@dataclass(slots=True)
-class Room:
-    """What happened in a room."""
-
-    said: list[Said] = field(default_factory=list)
-    receipts: dict[tuple[str, str, str], tuple[int, Receipt]] = field(default_factory=dict)
-    typing: Sequence[dict[str, Any]] | None = None
-    spoken: Sequence[bytes] = ()
-    """Messages that are kept nowhere."""
-    read: Sequence[dict[str, Any]] = ()
-    """Receipts for such."""
-    own: dict[int, str | None] = field(default_factory=dict)
-    """The viewer's own messages, and the transactions of this device among them."""
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing was said."""
-        return not self.said
-
-    def add_receipt(self, position: int, receipt: Receipt) -> None:
-        """A receipt was set: it takes the place of the one before."""
-        self.receipts[receipt.user_id, receipt.type, receipt.thread] = position, receipt
 
 
 class Shared:
@@ -54,7 +28,7 @@ class Shared:
         self.encoded = 0
 
     def section(self, question: Question, ignored: frozenset[str], now: Token, room_id: str, room: Room) -> bytes | None:
-        """A room's part of the answer, without its counts and its end; None if nothing of it is wanted."""
+        """A room's part of the answer, without its summary, its counts and its end; None if nothing of it is wanted."""
         viewer, selection = question.viewer, question.selection
         moment = now.counts, viewer.now // LONGEST_MS
         if moment != self._moment or len(self._sections) > MOST:
@@ -67,6 +41,7 @@ class Shared:
             tuple(room.spoken),
             repr(room.read) if room.read else "",
             tuple(room.own.items()) if room.own else (),
+            tuple(room.data.items()) if room.data else (),
             id(selection.filter),
             selection.state_after,
             ignored,
@@ -84,10 +59,12 @@ class Shared:
         if room.said and wants_room(selection.rooms, room_id):
             shown = answer.section(self._changes(viewer, selection, now, room_id, room), ephemeral, selection)
         elif room.spoken:
-            shown = answer.section(spoken.changes(room_id, room.spoken, str(SyncToken(now)), selection), ephemeral, selection)
-        elif ephemeral:
-            shown = {"ephemeral": {"events": ephemeral}}
+            told = replace(spoken.changes(room_id, room.spoken, str(SyncToken(now)), selection), account_data=tuple(room.data.items()))
+            shown = answer.section(told, ephemeral, selection)
         else:
+            data = answer.wanted_data(room.data.items(), selection) if room.data and wants_room(selection.rooms, room_id) else []
+            shown = answer.quiet(data, ephemeral)
+        if not shown:
             return None
         self.encoded += 1
         return orjson.dumps({room_id: shown}, option=orjson.OPT_NON_STR_KEYS)[1:-2]
@@ -102,7 +79,7 @@ class Shared:
         wanted = [one for one in state.values() if selection.state_after and selection.state(one.stored.event)]
         after = [presenting.told_as_state(one.stored, one.replaced) for one in wanted]
         before = places.text((order[0], order[1] - 1), now)
-        return RoomChanges(room_id, timeline, False, before, after, selection.state_after, None, (), False)
+        return RoomChanges(room_id, timeline, False, before, after, selection.state_after, None, tuple(room.data.items()), False)
 
 
 def _ephemeral(selection: Selection, ignored: frozenset[str], room_id: str, room: Room) -> list[dict[str, Any]]:

@@ -51,7 +51,8 @@ def merged(found: Changes, spoken: Spoken, place: str, selection: Selection) -> 
         return found
     left = dict(spoken.timelines)
     joined = [_with(room, left.pop(room.room_id, ())) for room in found.joined]
-    joined += [changes(room_id, events, place, selection) for room_id, events in left.items() if room_id in found.in_rooms]
+    spoken_in = {room_id: changes(room_id, events, place, selection) for room_id, events in left.items() if room_id in found.in_rooms}
+    joined += [replace(room, account_data=found.room_data.get(room_id, ())) for room_id, room in spoken_in.items()]
     return replace(found, joined=joined)
 
 

@@ -7,13 +7,14 @@ import orjson
 from homeserver.push.counting import RoomCounts
 from homeserver.rooms.presenting import Viewer
 from homeserver.rooms.recent import Said
-from homeserver.storage import account_data, receipts
+from homeserver.storage import account_data, device_lists, push_rules, receipts
 from homeserver.storage.one_time_keys import Kept, Taken
 from homeserver.storage.positions import Token
 from homeserver.storage.to_device import PAGE, Mail
 from homeserver.sync import answer
 
-IGNORED = "m.ignored_user_list"
+IGNORED, ENCRYPTION = "m.ignored_user_list", "m.room.encryption"
+MOST_INTRODUCED = 1000
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Standing:
         """Take in what has happened; False where that has to be read."""
         match what:
             case Said():
-                self._said(viewer, what)
+                return self._said(viewer, what)
             case Mail():
                 return self._mail(viewer, what)
             case receipts.Set():
@@ -62,7 +63,13 @@ class Standing:
                 if what.receipt.user_id == viewer.user_id:
                     self.counts.pop(what.receipt.room_id, None)
             case account_data.Put():
-                return what.type != IGNORED
+                if what.type == IGNORED and not what.room_id:
+                    self.ignored = ignored_in(what.content)
+                    self.counts.clear()
+            case push_rules.Changed():
+                self.counts.clear()
+            case device_lists.Changed():
+                pass
             case Kept():
                 self._key_state = b""
                 self.key_counts = what.counts
@@ -80,13 +87,24 @@ class Standing:
             self.mail = [one for one in self.mail if one[0] > inbox]
             self.floor = max(self.floor, inbox)
 
-    def _said(self, viewer: Viewer, said: Said) -> None:
+    def introduce(self, members: set[tuple[str, str]]) -> None:
+        """The device was told these (room, user)."""
+        if members and len(self.introduced) < MOST_INTRODUCED:
+            self.introduced |= members
+
+    def _said(self, viewer: Viewer, said: Said) -> bool:
         event = said.stored.event
         # Who sends has read what was there.  What somebody ignored says does not count.
         count = self.counts.pop(event.room_id, None)
+        if said.size is not None:
+            if count is not None and count.sizes is not None and count.sizes[0] <= said.size.joined <= count.sizes[1]:
+                self.counts[event.room_id] = count
+            return event.state_key != viewer.user_id  # whoever comes or goes has all of a room to hear of
         if count is None or count.each is None or not said.plain or event.sender == viewer.user_id or event.sender in self.ignored:
-            return
-        self.counts[event.room_id] = count if said.stored.notable is None else count.with_more(1)
+            return True
+        if event.type != ENCRYPTION:  # which other rules are for
+            self.counts[event.room_id] = count if said.stored.notable is None else count.with_more(1)
+        return True
 
     def _mail(self, viewer: Viewer, mail: Mail) -> bool:
         mine = mail.messages.get(f"{viewer.user_id}/{viewer.device_id}")
@@ -102,3 +120,10 @@ class Standing:
         self.key_counts = {**self.key_counts, taken.algorithm: max(0, left)}
         if left <= 0 and taken.algorithm != "signed_curve25519":
             del self.key_counts[taken.algorithm]
+
+
+def ignored_in(raw: bytes) -> frozenset[str]:
+    """The users whom a user does not want to hear, in the content of their list.  spec: client-server-api#ignoring-users"""
+    content = orjson.loads(raw)
+    listed = content.get("ignored_users") if isinstance(content, dict) else None
+    return frozenset(listed) if isinstance(listed, dict) else frozenset()

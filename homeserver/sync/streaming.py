@@ -47,7 +47,7 @@ def _piece(txn: Transaction, read: Read, some: Sequence[RoomChanges]) -> bytes:
 def _end(txn: Transaction, read: Read, follows: bool) -> bytes:
     """What comes behind the rooms' sections."""
     found, beside, selection = read.found, read.beside, read.selection
-    quiet = answer.only_ephemeral(found, beside, selection)
+    quiet = answer.quiet_rooms(found, beside, selection)
     others = answer.other_rooms(found)
     rest = answer.besides_rooms(found, beside, str(read.token), selection)
     parts = [b"," if follows and quiet else b"", _inside(quiet), b"}", b"," if others else b"", _inside(others), b"},", _inside(rest), b"}"]

@@ -1,6 +1,6 @@
 """What `/sync` is asked, and what it tells of rooms, as plain data.  Reads nothing and knows no JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,8 @@ class Changes:
     knocked: Sequence[Offered] = ()
     account_data: Sequence[tuple[str, bytes]] = ()
     in_rooms: frozenset[str] = field(default_factory=frozenset)
+    room_data: Mapping[str, Sequence[tuple[str, bytes]]] = field(default_factory=dict)
+    """Account data of rooms in which nothing else happened."""
 
 
 @dataclass(frozen=True, slots=True)

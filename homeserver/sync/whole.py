@@ -16,7 +16,7 @@ from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
 from homeserver.storage.rooms import Room
-from homeserver.storage.transactions import Transaction
+from homeserver.storage.transactions import Remembering, Transaction
 from homeserver.storage.windows import Look
 from homeserver.sync import blocks
 from homeserver.sync.blocks import Block
@@ -161,8 +161,8 @@ def _presented(
 
 
 def _summaries(txn: Transaction, user: str, pages: Mapping[str, _Page]) -> dict[str, Summary]:
-    named = _named(txn, pages)
-    heroes = windows.heroes(txn, user, [room_id for room_id in pages if room_id not in named], HEROES)
+    with_name = named(txn, {room_id: page.room for room_id, page in pages.items()})
+    heroes = windows.heroes(txn, user, [room_id for room_id in pages if room_id not in with_name], HEROES)
     return {
         room_id: Summary(
             [hero.user_id for hero in heroes[room_id]] if room_id in heroes else None, page.room.joined_members, page.room.invited_members
@@ -171,16 +171,21 @@ def _summaries(txn: Transaction, user: str, pages: Mapping[str, _Page]) -> dict[
     }
 
 
-def _named(txn: Transaction, pages: Mapping[str, _Page]) -> set[str]:
+def named(txn: Transaction, here: Mapping[str, Room]) -> set[str]:
     """The rooms that have a name or an alias to be called by."""
-    known = {room_id: txn.memory.get(("named", page.room.state_root, page.room.removals)) for room_id, page in pages.items()}
-    unknown = [room_id for room_id, named in known.items() if named is None]
+    known = {room_id: is_named(txn.memory, room.state_root, room.removals) for room_id, room in here.items()}
+    unknown = [room_id for room_id, found in known.items() if found is None]
     if unknown:
         nums = [num for some in windows.state_of_types(txn, unknown, NAMES).values() for num in some.values()]
         found = lines.by_number(txn, nums).values()
-        named = {line.room_id for line in found if any(line.content.get(key) for key in ("name", "alias"))}
+        with_name = {line.room_id for line in found if any(line.content.get(key) for key in ("name", "alias"))}
         for room_id in unknown:
-            known[room_id] = room_id in named
-            room = pages[room_id].room
-            txn.memory.put(("named", room.state_root, room.removals), room_id in named, 100)
-    return {room_id for room_id, named in known.items() if named}
+            known[room_id] = room_id in with_name
+            txn.memory.put(("named", here[room_id].state_root, here[room_id].removals), room_id in with_name, 100)
+    return {room_id for room_id, found in known.items() if found}
+
+
+def is_named(memory: Remembering, root: bytes, removals: int) -> bool | None:
+    """Whether a state, with so many redactions in its room, has a name; None where that is to be read."""
+    found: bool | None = memory.get(("named", root, removals))
+    return found

@@ -223,3 +223,62 @@ async def test_a_page_of_history_and_a_sync_of_nothing_are_few_statements(networ
     assert meter.statements() <= 7
     assert good(await readers[0].get("/sync"))["rooms"]["join"].keys() == {room}
     assert meter.statements() <= 25
+
+
+@story
+async def test_what_somebody_changes_of_their_own_their_devices_hear_without_a_statement(network: Network) -> None:
+    alice, readers, room = await following(network, 1)
+    reader, since = readers[0], dict[str, str]()
+    said = good(await alice.put(f"/rooms/{room}/send/m.room.message/0", HELLO))["event_id"]
+    await heard(readers, since)
+    user = reader.user_id
+    for told, method, path, body in (
+        ("m.push_rules", "PUT", f"/pushrules/global/room/{room}", {"actions": []}),
+        ("m.ignored_user_list", "PUT", f"/user/{user}/account_data/m.ignored_user_list", {"ignored_users": {"@troll:b": {}}}),
+        ("m.fully_read", "POST", f"/rooms/{room}/read_markers", {"m.fully_read": said}),
+        ("m.tag", "PUT", f"/user/{user}/rooms/{room}/tags/u.work", {"order": 0.5}),
+    ):
+        good(await reader.request(method, path, body))
+        await heard(readers, dict(since))  # counts what is unread under the new rules
+        meter = Meter(alice)
+        answer = (await heard(readers, since))[0]
+        data = answer["rooms"]["join"][room] if "rooms" in answer else answer
+        assert [entry["type"] for entry in data["account_data"]["events"]] == [told]
+        assert (path, meter.statements()) == (path, 0)
+
+
+@story
+async def test_who_comes_goes_or_takes_something_back_costs_others_no_statement(network: Network) -> None:
+    alice, readers, room = await following(network, 3)
+    carl = await alice.home.user("carl")
+    good(await alice.put(f"/rooms/{room}/state/m.room.name", {"name": "a name"}))
+    said = good(await alice.put(f"/rooms/{room}/send/m.room.message/0", HELLO))["event_id"]
+    since: dict[str, str] = {}
+    await heard(readers, since)
+    for user, method, path, body, most in (
+        (carl, "POST", f"/join/{room}", {}, 4),  # whether the state has a name is read once, for all
+        (carl, "PUT", f"/profile/{carl.user_id}/displayname", {"displayname": "Carl"}, 4),
+        (alice, "PUT", f"/rooms/{room}/redact/{said}/1", {}, 0),
+        (carl, "POST", f"/rooms/{room}/leave", {}, 5),  # and, for each, whether there is another room with them
+    ):
+        good(await user.request(method, path, body))
+        costs = []
+        for reader in readers:
+            meter = Meter(alice)
+            answer = (await heard([reader], since))[0]
+            costs.append(meter.statements())
+            assert len(answer["rooms"]["join"][room]["timeline"]["events"]) == 1
+        assert (path, costs[0] <= most, costs[1:]) == (path, True, [2 if "leave" in path else 0] * 2)
+
+
+@story
+async def test_that_the_keys_of_somebody_have_changed_is_told_without_a_statement(network: Network) -> None:
+    alice, readers, _ = await following(network, 2)
+    since: dict[str, str] = {}
+    await heard(readers, since)
+    await heard(readers, since)
+    keys = {"user_id": alice.user_id, "device_id": alice.device_id, "algorithms": [], "keys": {}, "signatures": {}}
+    good(await alice.post("/keys/upload", {"device_keys": keys}))
+    meter = Meter(alice)
+    assert all(answer["device_lists"] == {"changed": [alice.user_id]} for answer in await heard(readers, since))
+    assert meter.statements() == 0

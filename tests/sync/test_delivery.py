@@ -15,7 +15,7 @@ from tests.world import Network, good, story
 
 READERS = 12
 SYNC = "/_matrix/client/v3/sync"
-MOST_TO_WAIT, MOST_TO_BE_TOLD = 160, 195
+MOST_TO_WAIT, MOST_TO_BE_TOLD = 155, 190
 HEADERS = ("User-Agent: x", "Accept: */*", "Accept-Encoding: gzip")
 
 

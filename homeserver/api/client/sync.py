@@ -73,7 +73,7 @@ class Sync:
         if not query.filter:
             return Selection(full_state=query.full_state, state_after=after) if query.full_state or after else PLAIN
         raw = await self._filter(caller, query.filter)
-        return Selection(selection.remembered(self.database.memory, raw), query.full_state, after)
+        return selection.remembered(self.database.memory, raw, query.full_state, after)
 
     async def _filter(self, caller: Caller, text: str) -> bytes:
         if text.startswith("{"):
