@@ -4,6 +4,7 @@ Everything here runs inside the writer's transaction and asks no other server: w
 spec: server-server-api#checks-performed-on-receipt-of-a-pdu
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -315,6 +316,9 @@ class Reception:
         position = txn.position()
         outgoing.note(txn, position, outgoing.Going(None, ()))
         room = self.entrance.advance(txn, room, root, position, hints=before, log=False)
+        # Invites of local users were known before the room was: the changes do not add up to what there is.
+        present = Counter(stored.event.membership for stored in before.values() if stored.key[0] == "m.room.member")
+        room = replace(room, joined_members=present["join"], invited_members=present["invite"])
         here = near.known.get(event.event_id)
         decision = Decision(
             event,

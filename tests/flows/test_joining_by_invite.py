@@ -250,3 +250,18 @@ async def test_invites_and_proofs_are_limited(network: Network) -> None:
             await peers.prove_invite(a.name, room, "$x", "12", {"type": "m.room.member", "state_key": bob.user_id})
         refused.append(caught.value.status)
     assert refused[:3] != [429] * 3 and refused[-1] == 429
+
+
+@story
+async def test_members_are_counted_right_after_a_join_by_invite_and_after_another(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob, ann = await a.user("alice"), await b.user("bob"), await a.user("ann")
+    room = await room_of(alice, bob, ann)
+    for _ in range(2):
+        await joins(bob, room)
+        summary = good(await bob.get("/sync"))["rooms"]["join"][room]["summary"]
+        assert (summary["m.joined_member_count"], summary["m.invited_member_count"]) == (2, 1)
+        good(await bob.post(f"/rooms/{room}/leave"))
+        await settled(network)
+        good(await invites(alice, room, bob))
+        await settled(network)
