@@ -22,9 +22,9 @@ def shown(txn: Transaction, user_id: str) -> dict[str, Any]:
     return of_user(txn, user_id).shown(user_id)
 
 
-def shown_of(raw: bytes, user_id: str) -> dict[str, Any]:
-    """The same of stored rules that are at hand."""
-    return rules.load(raw).shown(user_id)
+def shown_of(raw: bytes | None, user_id: str) -> dict[str, Any]:
+    """The same of stored rules that are at hand; None for a user who changed nothing."""
+    return (NO_RULES if raw is None else rules.load(raw)).shown(user_id)
 
 
 def shown_if_changed(txn: Transaction, user_id: str, ranges: Iterable[tuple[int, int]]) -> dict[str, Any] | None:

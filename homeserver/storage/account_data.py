@@ -28,6 +28,13 @@ def get(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None
     return None if content is None or bytes(content) == REMOVED else bytes(content)
 
 
+def several(txn: Transaction, user_id: str, room_id: str, kinds: Sequence[str]) -> dict[str, bytes]:
+    """Some entries as JSON."""
+    sql = "SELECT type, content FROM account_data WHERE user_id = :user AND room_id = :room AND type IN :kinds"
+    rows = txn.all(sql, user=user_id, room=room_id, kinds=kinds)
+    return {kind: bytes(content) for kind, content in rows if bytes(content) != REMOVED}
+
+
 def lock(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None:
     """One entry as JSON, which nobody else changes until the transaction ends."""
     row = txn.lock(
@@ -37,12 +44,6 @@ def lock(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | Non
         type=kind,
     )
     return None if row is None or bytes(row[0]) == REMOVED else bytes(row[0])
-
-
-def all_of(txn: Transaction, user_id: str) -> list[tuple[str, str, bytes]]:
-    """All there is, for an initial sync: room id, type, content."""
-    rows = txn.all("SELECT room_id, type, content FROM account_data WHERE user_id = :user", user=user_id)
-    return [(room_id, kind, bytes(content)) for room_id, kind, content in rows if bytes(content) != REMOVED]
 
 
 def of_room(txn: Transaction, user_id: str, room_id: str) -> list[tuple[str, bytes]]:

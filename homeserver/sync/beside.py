@@ -12,7 +12,8 @@ from homeserver.presence.presence import Presence
 from homeserver.presence.typing import Typing
 from homeserver.push import counting
 from homeserver.receipts import reading
-from homeserver.storage import one_time_keys, to_device
+from homeserver.storage import belongings, one_time_keys, to_device
+from homeserver.storage.belongings import Belongings
 from homeserver.storage.database import Database
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.acknowledging import Acknowledged
@@ -21,6 +22,8 @@ from homeserver.sync.selection import Selection, passes, wants_room
 from homeserver.sync.spoken import Spoken
 from homeserver.sync.telling import Changes, Question
 from homeserver.sync.token import SyncToken
+
+MEMBERSHIPS = ("join", "invite", "knock", "leave", "ban")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,20 @@ class Sources:
         """A device asks for news, for so long, and says how its user is."""
         self.presence.seen(user_id, device_id, state, max(seconds, 30.0))
 
+    def belongings(self, txn: Transaction, question: Question) -> Belongings:
+        """What the user has, and what waits for their device: for who begins."""
+        viewer = question.viewer
+        shown = MEMBERSHIPS if question.selection.rooms.include_leave else MEMBERSHIPS[:3]
+        device = viewer.device_id or ""
+        return belongings.read(txn, viewer.user_id, device, self.acknowledged.upto(viewer.user_id, device), shown)
+
     def read(
-        self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes, spoken: Spoken
+        self, txn: Transaction, question: Question, since: SyncToken | None, found: Changes, spoken: Spoken, own: Belongings | None
     ) -> tuple[Beside, int]:
         """What goes with `found`, and the number of the last message to the device."""
-        user, device = question.viewer.user_id, question.viewer.device_id
-        after = since.inbox if since else self.acknowledged.upto(user, device or "")
-        messages, inbox = to_device.waiting(txn, user, device, after) if device else ([], after)
+        user, device = question.viewer.user_id, question.viewer.device_id or ""
+        after = since.inbox if since else self.acknowledged.upto(user, device)
+        messages, inbox = to_device.waiting(txn, user, device, after) if own is None else own.messages(after)
         lists = keys.device_lists(txn, user, since.seen if since else None, found.upto)
         selection = question.selection
         ephemeral = self._ephemeral(txn, question, since, found)
@@ -69,7 +79,7 @@ class Sources:
         rooms = {room.room_id for room in found.joined} | ephemeral.keys() | found.room_data.keys()
         fresh = [room.room_id for room in found.joined if room.whole]
         presence = self.presence.since(txn, user, since.presence if since else 0, fresh)
-        key_counts, fallback_types = one_time_keys.told(txn, user, device) if device else ({}, [])
+        key_counts, fallback_types = one_time_keys.told(txn, user, device) if own is None else (own.key_counts, own.fallback_types)
         beside = Beside(
             ephemeral=ephemeral,
             presence=[event for event in presence if passes(selection.filter.presence, event["type"], event["sender"])],

@@ -6,12 +6,13 @@ from typing import Any
 
 import orjson
 
-from homeserver.events.identifiers import UserID
+from homeserver.events.identifiers import RoomID, UserID
 from homeserver.push import editing
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, visibility
 from homeserver.rooms.stripped import stripped_state
 from homeserver.storage import account_data, events, lines, members, rooms, state
+from homeserver.storage.belongings import Belongings
 from homeserver.storage.events import Stored
 from homeserver.storage.lines import Line
 from homeserver.storage.positions import Token
@@ -41,15 +42,12 @@ class _Move:
         return self.began != "join" or self.interrupted
 
 
-def read(txn: Transaction, question: Question, upto: Token, entries: Iterable[Entry] | None = None) -> Changes:
-    """What happened after `question.since` up to `upto`; everything, where there is no token.
-
-    `entries` are all that the user has of account data, where that was read before.
-    """
+def read(txn: Transaction, question: Question, upto: Token, own: Belongings | None) -> Changes:
+    """What happened after `question.since` up to `upto`; everything, where there is no token: then what the user has was read before."""
     user, since = question.viewer.user_id, question.since
-    data = _account_data(txn, user, since, upto, entries)
+    data = _account_data(txn, user, since or Token(), upto) if own is None else _all_account_data(user, own)
     moves = _moves(txn, user, since, upto) if since is not None else {}
-    joined = members.joined_rooms(txn, user)
+    joined = members.joined_rooms(txn, user) if own is None else [RoomID(room) for room, membership, _ in own.rooms if membership == "join"]
     touched = set(joined) if since is None else _touched(txn, joined, since, upto)
     fresh = {room for room in joined if since is None or ((move := moves.get(room)) is not None and move.fresh)}
     wanted = [room for room in joined if room in fresh and _wanted(question, room)]
@@ -63,7 +61,8 @@ def read(txn: Transaction, question: Question, upto: Token, entries: Iterable[En
             changed.append(of_room(txn, question, span, data.get(room_id, [])))
     known = {room.room_id for room in changed}
     quiet = {room: _passing(question, entries) for room, entries in data.items() if room not in known and _wanted(question, room)}
-    others = _others(txn, user, since, moves, question)
+    gone = [(room, move.now, move.num) for room, move in moves.items()] if own is None else own.rooms
+    others = [one for one in gone if one[1] != "join" and _wanted(question, one[0])]
     return Changes(
         upto,
         changed,
@@ -84,20 +83,21 @@ def _passing(question: Question, entries: list[tuple[str, bytes]]) -> list[tuple
     return [entry for entry in entries if passes(question.selection.rooms.account_data, entry[0], "")]
 
 
-def _account_data(
-    txn: Transaction, user: str, since: Token | None, upto: Token, entries: Iterable[Entry] | None
-) -> dict[str, list[tuple[str, bytes]]]:
-    if since is None:
-        rows = account_data.all_of(txn, user) if entries is None else list(entries)
-        push_rules: dict[str, Any] | None = editing.shown(txn, user)
-    else:
-        rows = [row for low, high in since.ranges(upto) for row in account_data.changes(txn, user, low, high)]
-        push_rules = editing.shown_if_changed(txn, user, since.ranges(upto))
-    if push_rules is not None:
-        rows.append(("", "m.push_rules", orjson.dumps(push_rules)))
+def _account_data(txn: Transaction, user: str, since: Token, upto: Token) -> dict[str, list[tuple[str, bytes]]]:
+    rows = [row for low, high in since.ranges(upto) for row in account_data.changes(txn, user, low, high)]
+    return _by_room(rows, editing.shown_if_changed(txn, user, since.ranges(upto)))
+
+
+def _all_account_data(user: str, own: Belongings) -> dict[str, list[tuple[str, bytes]]]:
+    return _by_room(own.data, editing.shown_of(own.rules, user))
+
+
+def _by_room(rows: Iterable[Entry], push_rules: dict[str, Any] | None) -> dict[str, list[tuple[str, bytes]]]:
     found: dict[str, list[tuple[str, bytes]]] = {}
     for room_id, kind, content in rows:
         found.setdefault(room_id, []).append((kind, content))
+    if push_rules is not None:
+        found.setdefault("", []).append(("m.push_rules", orjson.dumps(push_rules)))
     return found
 
 
@@ -123,17 +123,6 @@ def _touched(txn: Transaction, joined: Iterable[str], since: Token, upto: Token)
         ):
             found |= {room_id for (room_id,) in txn.all(sql, low=low, high=high)}
     return found & wanted
-
-
-def _others(
-    txn: Transaction, user: UserID, since: Token | None, moves: dict[str, _Move], question: Question
-) -> list[tuple[str, str, int]]:
-    """(room, membership, event number) of the rooms that the user is not in and is to hear of."""
-    if since is not None:
-        return [(room, move.now, move.num) for room, move in moves.items() if move.now != "join" and _wanted(question, room)]
-    wanted = ["invite", "knock", *(["leave", "ban"] if question.selection.rooms.include_leave else [])]
-    found = members.of_user(txn, user, wanted)
-    return [(one.room_id, one.membership, one.num) for one in found if not one.forgotten and _wanted(question, one.room_id)]
 
 
 def of_room(txn: Transaction, question: Question, span: Span, data: list[tuple[str, bytes]]) -> RoomChanges:

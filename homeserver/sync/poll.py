@@ -98,17 +98,17 @@ class Poll:
     ) -> tuple[Read, frozenset[tuple[str, str]], frozenset[str]]:
         """Also put together here, as far as it is at hand: the event loop is not held up by what many rooms have to tell."""
         user = question.viewer.user_id
-        # Of somebody who has nothing yet all is read at once, and among it whom they ignore.
-        entries = account_data.all_of(txn, user) if question.since is None else None
-        selection = replace(question.selection, ignored=ignored(txn, user) if entries is None else _ignored_among(entries))
+        # Of somebody who has nothing yet all that is theirs is read at once, and among it whom they ignore.
+        own = self.sources.belongings(txn, question) if question.since is None else None
+        selection = replace(question.selection, ignored=ignored(txn, user) if own is None else _ignored_among(own.data))
         question = replace(question, selection=selection)
-        found = changes.read(txn, question, committed(txn), entries)
+        found = changes.read(txn, question, committed(txn) if own is None else own.upto, own)
         keys = concerns(question.viewer, found.in_rooms)
         heard = spoken.sort(self.sources.said(since, live, keys), question.viewer, selection, selection.ignored)
         found = spoken.merged(found, heard, str(SyncToken(found.upto)), selection)
         if selection.lazy and heard.speakers:
             found = spoken.introduced(txn, found, heard.speakers)
-        beside, inbox = self.sources.read(txn, question, since, found, heard)
+        beside, inbox = self.sources.read(txn, question, since, found, heard, own)
         token = SyncToken(found.upto, live.typing, live.presence, inbox, live.heard)
         read = Read(found, beside, token, question.selection, keys)
         if since is None or read.news:

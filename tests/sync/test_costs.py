@@ -220,9 +220,9 @@ async def test_a_page_of_history_and_a_sync_of_nothing_are_few_statements(networ
     assert len(good(await readers[0].get(f"/rooms/{room}/messages", dir="b", limit="10"))["chunk"]) == 10
     assert meter.statements() <= 5
     good(await idle.get("/sync"))
-    assert meter.statements() <= 7
+    assert meter.statements() == 1
     assert good(await readers[0].get("/sync"))["rooms"]["join"].keys() == {room}
-    assert meter.statements() <= 25
+    assert meter.statements() <= 16
 
 
 @story
