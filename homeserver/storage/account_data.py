@@ -3,6 +3,7 @@
 Content `{}` is how removal looks to those who follow the stream; all others do not see the row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeserver.storage import feed
@@ -26,6 +27,13 @@ def get(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None
         "SELECT content FROM account_data WHERE user_id = :user AND room_id = :room AND type = :type", user=user_id, room=room_id, type=kind
     )
     return None if content is None or bytes(content) == REMOVED else bytes(content)
+
+
+def several(txn: Transaction, user_id: str, room_id: str, kinds: Sequence[str]) -> dict[str, bytes]:
+    """Some entries as JSON."""
+    sql = "SELECT type, content FROM account_data WHERE user_id = :user AND room_id = :room AND type IN :kinds"
+    rows = txn.all(sql, user=user_id, room=room_id, kinds=kinds)
+    return {kind: bytes(content) for kind, content in rows if bytes(content) != REMOVED}
 
 
 def several(txn: Transaction, user_id: str, room_id: str, kinds: Sequence[str]) -> dict[str, bytes]:
