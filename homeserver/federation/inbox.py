@@ -1,6 +1,7 @@
 """Transactions of other servers: what is in them is kept, answered for, and then taken into the rooms.
 
-Knows no rule of rooms.  Two parts: `receive`, which answers early and loses nothing, and one worker per room and sender, in order.
+Knows no rule of rooms.  Two parts: `receive`, which answers early and loses nothing, and one worker per room and sender, in order,
+whichever process it is in.
 spec: server-server-api#transactions
 """
 
@@ -23,6 +24,7 @@ from homeserver.federation.deferring import Shared, TooMany, Turns, in_turns, st
 from homeserver.federation.entering import Entering
 from homeserver.federation.gaps import Gaps, Unfillable
 from homeserver.federation.keeping import NOT_HERE, Keep, Read, Taken
+from homeserver.federation.shifts import Shifts
 from homeserver.rooms import visibility
 from homeserver.rooms.reception import Outcome
 from homeserver.storage import inbox, members, rooms
@@ -40,6 +42,7 @@ TOGETHER = 20  # transactions of all servers that are worked for side by side
 AGAIN_MS = 1000
 AT_A_TIME = 8  # events read in one turn of the reactor
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
+BUSY_PAUSE = 3.0  # until a room and sender are looked at again that another process works for
 HELD, MOST_HELD = 60.0, 500  # seconds until events of rooms that the origin may not know of are looked at once more, and how many
 GIVE_UP_MS = 24 * 3600 * 1000
 
@@ -71,7 +74,7 @@ class Inbox:
         self._shared: Shared[tuple[str, str], bytes] = Shared()
         self._working: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
-        self._turns = Turns(AT_ONCE)
+        self._turns, self._shifts = Turns(AT_ONCE), Shifts(database)
         self._of_origin, self._of_all = Turns(PER_ORIGIN, QUEUED), Turns(TOGETHER)
         self._pauses: dict[tuple[str, str], float] = {}
         self._stopped, self._held = False, 0
@@ -220,7 +223,8 @@ class Inbox:
 
     async def _run(self, key: tuple[str, str]) -> None:
         try:
-            await self._turns.run("", lambda: self._work(key))
+            if not await self._turns.run("", lambda: self._shifts.run(key, lambda: self._work(key))):
+                self._clock.later(BUSY_PAUSE, self._begin, key)  # that process may not see what came last, or may die
         except Exception:
             log.exception("taking in events of %s failed", key)
             self._later(key)

@@ -107,6 +107,36 @@ async def _federates(network: Network, one: Home, other: Home) -> None:
     assert len(set(answers)) == 1
 
 
+def test_what_waits_of_a_room_and_a_sender_is_worked_for_by_one_process_and_by_the_other_if_that_is_killed(
+    network: Network, homes: tuple[Home, Home]
+) -> None:
+    drive(_is_killed(network, *homes), network.reactor)
+
+
+async def _is_killed(network: Network, one: Home, other: Home) -> None:
+    far = network.server("b")
+    alice, bob = await one.user("alice", "A"), await far.user("bob", "B")
+    room = good(await bob.post("/createRoom", {"preset": "public_chat"}))["room_id"]
+    good(await alice.post(f"/join/{room}?via=b"))
+    await network.passes(1)
+    await far.server.federation.outbox.stop()
+    said = [good(await bob.put(f"/rooms/{room}/send/m.room.message/{number}", HELLO))["event_id"] for number in range(4)]
+    found = await far.server.database.read(events.find, room, said)
+    network.log.clear()
+    network.latency = 10.0
+    # The first two did not come: what is here is asked for what is missing, which takes its time.
+    for home, event_id in ((one, said[2]), (other, said[3])):
+        await home.server.arrivals.inbox.receive(far.name, event_id, b'{"pdus":[' + found[event_id].event.pdu + b"]}")
+    await network.passes(7)
+    one.server.database.close()  # as when it is killed: nothing is let go of but the connection
+    network.latency = 0.0
+    assert not network.log
+    await network.passes(2.5)  # the other begins; the first would be heard half a second later
+    assert [path.rsplit("/", 2)[1] for *_, path in network.log] == ["get_missing_events"]
+    chunk = good(await at(other, alice).get(f"/rooms/{room}/messages?dir=b&limit=4"))["chunk"]
+    assert [event["event_id"] for event in reversed(chunk)] == said
+
+
 def test_a_receipt_comes_after_its_message_also_where_that_was_not_heard_of(network: Network, homes: tuple[Home, Home]) -> None:
     drive(_reads(network, *homes), network.reactor)
 
