@@ -46,6 +46,7 @@ from homeserver.composition.notifying import Notifying
 from homeserver.composition.rooms import Rooms
 from homeserver.composition.swarm import Swarms
 from homeserver.composition.swarm_conversations import Conversing
+from homeserver.composition.swarm_things import Things
 from homeserver.composition.sync import Sync
 from homeserver.errors import NotFound
 from homeserver.events.identifiers import UserID
@@ -92,6 +93,7 @@ class Server:
     following: Sync
     bridging: AppServices
     operating: Admin
+    things: Things
     swarms: Swarms
     conversing: Conversing
 
@@ -139,7 +141,8 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     asking = room_keys.compose(on, partial(on.live.say, TO_DEVICE))
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
-    watching = (*watching, *swarm.observers(on), *swarm_conversations.observers(on), attentive.receipts.observe)
+    shelves = swarm_things.register(on, others, attentive.receipts)
+    watching = (*watching, *swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers)
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)
@@ -150,11 +153,12 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     following, files = sync.compose(on, attentive), media.compose(on, others)
     linking = links.compose(on, others, entering, asking, files)
     swarms, conversing = swarm.compose(on, in_rooms, others, entering), swarm_conversations.compose(on, others, entering, asking)
-    things = swarm_things.compose(on, attentive.receipts, people.account_data)
+    things = swarm_things.compose(on, others, shelves, people.account_data, partial(on.live.say, TO_DEVICE))
     finding = directory.compose(on, in_rooms, others, entering)
     operating = admin.compose(on, in_rooms, others, people, entering)
     bridging = appservices.compose(on, bridged, attentive)
-    coming = arrivals.compose(on, others, in_rooms, {**secrets.edus, **attentive.edus, **asking.edus, **linking.edus, **swarms.edus})
+    edus = {**secrets.edus, **attentive.edus, **asking.edus, **linking.edus, **swarms.edus, **things.edus}
+    coming = arrivals.compose(on, others, in_rooms, edus)
     between.bus.when_gone(coming.inbox.start)
 
     about = (Versions(settings, UNSTABLE), WellKnown(settings), Operations(on.database, on.clock, on.metrics))
@@ -183,6 +187,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
         following=following,
         bridging=bridging,
         operating=operating,
+        things=things,
         swarms=swarms,
         conversing=conversing,
     )

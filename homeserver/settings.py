@@ -241,6 +241,12 @@ class Swarm:
     larger is refused whole."""
     largest_fetch_bytes: Size = Size.parse("64M")
     """The same in bytes."""
+    waiting_of_user: Size = Size.parse("2G")
+    """The most that one user may wait for: files of swarms that are to be fetched from other servers, all together."""
+    waiting: Size = Size.parse("20G")
+    """The same of all users of this server."""
+    kept_free: Size = Size.parse("1G")
+    """Room on the disk that files of swarms leave free."""
 
     def __post_init__(self) -> None:
         if self.largest_fetch_events < 1:

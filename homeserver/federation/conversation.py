@@ -49,6 +49,8 @@ class Call:
     """A JSON value, or its canonical bytes."""
     timeout: float = 30.0
     max_bytes: int = MOST_BYTES
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones; no signature covers them."""
     signed: bool = True
     anyway: bool = False
     """Even if the server has been failing: somebody waits for just this server."""
@@ -131,7 +133,7 @@ class Conversation:
 
     def _outgoing(self, server: ServerName, call: Call) -> Outgoing:
         body = call.body if call.body is None or isinstance(call.body, bytes) else canonical.encode(call.body, strict=False)
-        headers = {"accept": "application/json"}
+        headers = {"accept": "application/json", **call.headers}
         if body is not None:
             headers["content-type"] = "application/json"
         if call.signed:

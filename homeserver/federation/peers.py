@@ -256,6 +256,12 @@ class Peers:
         # 502 and 504 are what healthy servers say of content that is too large or still to come: no word on how the server stands.
         return await self.conversation.stream(server, Call("GET", path, timeout=timeout, max_bytes=max_bytes, anyway=True, counts=False))
 
+    async def file(self, server: ServerName, room_id: str, event_id: str, start: int, size: int) -> Stream:
+        """The file of `size` bytes that an event of a swarm names, from byte `start` on, unread, whatever the status of the answer."""
+        headers = {"accept": "*/*", "range": f"bytes={start}-"}
+        call = Call("GET", path(FEDERATION, "files", room_id, event_id), {}, None, QUICK, size - start, headers, anyway=True)
+        return await self.conversation.stream(server, call)
+
     async def ask(self, server: ServerName, method: str, path: str, body: Any | None = None, *, timeout: float = 30.0) -> Any:
         """Any other signed request, such as those that only servers of ours know."""
         return await self.conversation.value(server, Call(method, path, {}, body, timeout, anyway=True))

@@ -62,12 +62,7 @@ class _Draft:
         with self._opened() as file:
             os.fsync(file.fileno())
         digest = self._hash.hexdigest()
-        target = place(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Over a file with the same bytes, too: that renews its age, so that `collect` leaves it to us.
-        os.replace(self.path, target)
-        for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-            _sync(folder)
+        settle(self.path, place(digest))
         return Blob(digest, self.size)
 
     def _opened(self) -> FileIO:
@@ -80,6 +75,15 @@ class _Draft:
         if self._file is not None:
             self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def settle(draft: Path, target: Path) -> None:
+    """Put a file that is flushed to the disk where its digest says (`Files.path`), for good."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Over a file with the same bytes, too: that renews its age, so that `collect` leaves it to us.
+    os.replace(draft, target)
+    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
+        _sync(folder)
 
 
 def _sync(folder: Path) -> None:

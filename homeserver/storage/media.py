@@ -111,8 +111,9 @@ def pending(txn: Transaction, user: str, now: int) -> int:
 
 
 def stored(txn: Transaction, user: str) -> int:
-    """How many bytes the user keeps here; the same content twice counts twice."""
-    return int(txn.value("SELECT SUM(size) FROM media WHERE uploader = :user", user=user) or 0)
+    """How many bytes the user keeps here, files of swarms among them; the same content twice counts twice."""
+    media = int(txn.value("SELECT SUM(size) FROM media WHERE uploader = :user", user=user) or 0)
+    return media + int(txn.value("SELECT SUM(size) FROM swarm_files WHERE uploader = :user", user=user) or 0)
 
 
 def expire(txn: Transaction, now: int, limit: int = 500) -> int:
@@ -138,10 +139,13 @@ def _forget(txn: Transaction, rows: list[tuple[str, str]]) -> int:
 
 
 def used(txn: Transaction, digests: list[str]) -> set[str]:
-    """Those of `digests` that are the content, or a thumbnail of the content, of some URI."""
+    """Those of `digests` that are the content, or a thumbnail of the content, of some URI, or a file of a swarm."""
     if not digests:
         return set()
-    content = txn.all("SELECT digest FROM media WHERE digest IN :digests", digests=digests)
+    content = txn.all(
+        "SELECT digest FROM media WHERE digest IN :digests UNION ALL SELECT digest FROM swarm_files WHERE digest IN :digests",
+        digests=digests,
+    )
     thumbnails = txn.all(
         "SELECT t.digest FROM media_thumbnails t WHERE t.digest IN :digests AND EXISTS (SELECT 1 FROM media m WHERE m.digest = t.source)",
         digests=digests,

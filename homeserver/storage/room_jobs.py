@@ -19,7 +19,7 @@ OF_ROOM = (
     *("gaps", "redactions", "current_state", "state_changes", "room_servers", "remote_invitations", "receipts", "aliases"),
     *("published_rooms", "relations", "member_words", "notable_threads", "thread_events", "read_marks", "room_highlights", "inbox"),
     *("delayed_events", "room_openness", "pending_members", "members", "key_requests", "key_approvals", "join_links", "link_requests"),
-    "receipts_ahead",
+    *("receipts_ahead", "swarm_files", "swarm_file_events", "swarm_wanted", "swarm_wishes", "swarm_liars"),
     *("swarm_outgoing", "swarm_accepted", "swarm_removals"),
     *("swarm_motions", "swarm_notices"),
 )
