@@ -55,7 +55,7 @@ async def test_what_was_not_finished_is_taken_up_again(network: Network) -> None
     room = good(await alice.post("/createRoom", {"preset": "public_chat"}))["room_id"]
     works, failed = dict(chores.jobs), []
 
-    async def fails(user_id: str) -> None:
+    async def fails(user_id: str, device: str | None) -> None:
         failed.append(user_id)
         raise ConnectionError("the power is gone")
 
