@@ -36,13 +36,6 @@ def several(txn: Transaction, user_id: str, room_id: str, kinds: Sequence[str]) 
     return {kind: bytes(content) for kind, content in rows if bytes(content) != REMOVED}
 
 
-def several(txn: Transaction, user_id: str, room_id: str, kinds: Sequence[str]) -> dict[str, bytes]:
-    """Some entries as JSON."""
-    sql = "SELECT type, content FROM account_data WHERE user_id = :user AND room_id = :room AND type IN :kinds"
-    rows = txn.all(sql, user=user_id, room=room_id, kinds=kinds)
-    return {kind: bytes(content) for kind, content in rows if bytes(content) != REMOVED}
-
-
 def lock(txn: Transaction, user_id: str, room_id: str, kind: str) -> bytes | None:
     """One entry as JSON, which nobody else changes until the transaction ends."""
     row = txn.lock(
