@@ -9,14 +9,16 @@ from typing import TypeVar
 
 from homeserver.storage import windows
 from homeserver.storage.lines import Order
+from homeserver.storage.positions import Token
 from homeserver.storage.state import Key
-from homeserver.storage.transactions import Transaction
-from homeserver.storage.windows import Look, State
+from homeserver.storage.transactions import Transaction, concern_of
+from homeserver.storage.windows import Listed, Look, State
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 MEMBER = "m.room.member"
 SMALL = 200
+FEW = 20  # positions that are looked through in any case
 Looks = Mapping[str, Look]
 
 
@@ -35,6 +37,40 @@ def kept(
     for key, value in load(missing).items() if missing else ():
         txn.memory.put((kind, key), (wanted[key], value), size(value))
         found[key] = value
+    return found
+
+
+def joined(txn: Transaction, user: str, upto: Token) -> tuple[list[Listed], bool]:
+    """The rooms that a user is in, in no order; whether all that is said of them is so at `upto`, or only who is in them and `active`.
+
+    What happened in few of them since somebody looked is read of those; where it is not known whom that concerned, all are read.
+    """
+    known: tuple[Token, dict[str, Listed]] | None = txn.memory.get(("joined", user))
+    changed = _concerned(txn, known[0], upto, {user, *known[1]}) if known is not None else None
+    if known is None or changed is None or user in changed:
+        rooms = {room.room_id: room for room in windows.joined(txn, user)}
+    elif changed:
+        rooms = known[1] | {room.room_id: room for room in windows.joined(txn, user, changed)}
+    else:
+        return list(known[1].values()), False
+    txn.memory.put(("joined", user), (upto, rooms), 600 * len(rooms))
+    return list(rooms.values()), known is None or changed is None or user in changed
+
+
+def _concerned(txn: Transaction, since: Token, upto: Token, keys: set[str]) -> set[str] | None:
+    """Those of the keys that concern something between two tokens; None where that is not known, or to find out costs more than to read."""
+    if not upto.reaches(since):
+        return None
+    ranges = since.ranges(upto)
+    if sum(high - low for low, high in ranges) > FEW + len(keys):
+        return None
+    found: set[str] = set()
+    for low, high in ranges:
+        for position in range(low + 1, high + 1):
+            whom = concern_of(txn.memory, position)
+            if whom is None:
+                return None
+            found |= whom & keys
     return found
 
 

@@ -50,19 +50,33 @@ class Listed:
     last: int
 
 
-def of_user(txn: Transaction, user: str, known: Iterable[str], now: int) -> list[Listed]:
-    """The rooms of a user; among them those that they left themselves or forgot only if they are `known`.
+LISTED = (
+    "SELECT members.room_id, members.membership, members.sender, members.num, members.position, members.forgotten,"
+    " rooms.version, rooms.seq, rooms.removals, rooms.active, rooms.bumped, rooms.position,"
+    " rooms.joined_members, rooms.invited_members, rooms.last_order"
+)
+
+
+def joined(txn: Transaction, user: str, rooms: Iterable[str] | None = None) -> list[Listed]:
+    """The rooms that a user is in; with `rooms`, those of them."""
+    sql = f"{LISTED}, 0 FROM members JOIN rooms ON rooms.room_id = members.room_id WHERE members.user_id = :user"
+    if rooms is None:
+        rows = txn.all(sql + " AND members.membership = 'join'", user=user)
+    else:
+        rows = txn.all(sql + " AND members.membership = 'join' AND members.room_id IN :rooms", user=user, rooms=list(rooms))
+    return [_listed(row, user, 0) for row in rows]
+
+
+def others(txn: Transaction, user: str, known: Iterable[str], now: int) -> list[Listed]:
+    """The rooms of a user who is not in them; of those that they left themselves or forgot only such as are `known`.
 
     Who removes somebody who never was there does not get a room into their list.
     """
     rows = txn.all(
-        "SELECT members.room_id, members.membership, members.sender, members.num, members.position, members.forgotten,"
-        " rooms.version, rooms.seq, rooms.removals, rooms.active, rooms.bumped, rooms.position,"
-        " rooms.joined_members, rooms.invited_members, rooms.last_order,"
-        " CASE WHEN members.membership <> 'join' THEN (SELECT ts FROM events WHERE events.num = members.num) END"
-        " FROM members LEFT JOIN rooms ON rooms.room_id = members.room_id"
-        " WHERE members.user_id = :user AND (members.room_id IN :known"
-        " OR (members.forgotten = 0 AND (members.membership IN ('join', 'invite', 'knock') OR (members.sender <> :user"
+        f"{LISTED}, (SELECT ts FROM events WHERE events.num = members.num)"
+        " FROM members LEFT JOIN rooms ON rooms.room_id = members.room_id WHERE members.user_id = :user"
+        " AND members.membership IN ('invite', 'knock', 'leave', 'ban') AND (members.room_id IN :known"
+        " OR (members.forgotten = 0 AND (members.membership IN ('invite', 'knock') OR (members.sender <> :user"
         " AND EXISTS (SELECT 1 FROM membership_changes changes WHERE changes.user_id = :user AND changes.room_id = members.room_id"
         " AND changes.membership IN ('join', 'invite', 'knock'))))))",
         user=user, known=list(known),

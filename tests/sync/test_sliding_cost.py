@@ -136,3 +136,41 @@ async def test_who_comes_back_for_the_same_waits_before_looking(network: Network
     assert set(more["rooms"]) == set(rooms)
     await say(alice, rooms[2])
     assert list((await slide(bob, more["pos"], 20_000, lists=wider, extensions=EXTENSIONS))["rooms"]) == [rooms[2]]
+
+
+@story
+async def test_the_list_of_a_user_goes_on_with_what_happens_and_is_not_read_again(network: Network) -> None:
+    home = network.server("a")
+    alice, bob, rooms = await village(home, 6)
+    lists = {"top": window(0, 3, limit=2, state=STATE), "dms": window(0, 9, is_dm=True)}
+
+    async def told(**body: Any) -> Any:
+        found = await slide(bob, lists=lists, **body)
+        return {key: found[key] for key in ("lists", "rooms")}
+
+    acts = (
+        lambda: say(alice, rooms[2]),
+        lambda: bob.post(f"/rooms/{rooms[1]}/leave", {}),
+        lambda: say(alice, rooms[1]),
+        lambda: alice.post(f"/rooms/{rooms[1]}/invite", {"user_id": bob.user_id}),
+        lambda: bob.post(f"/rooms/{rooms[1]}/join", {}),
+        lambda: alice.post(f"/rooms/{rooms[3]}/kick", {"user_id": bob.user_id}),
+        lambda: sets(alice, rooms[5], "m.room.topic", {"topic": "x"}),
+        lambda: bob.post("/createRoom", {"is_direct": True}),
+        lambda: bob.post(f"/rooms/{rooms[3]}/forget", {}),
+        lambda: bob.put(f"/user/{bob.user_id}/account_data/m.direct", {alice.user_id: [rooms[0]]}),
+        lambda: say(bob, rooms[0]),
+    )
+    for number, act in enumerate(acts):
+        await act()
+        first = await told(conn_id=f"{number}")
+        forget_everything(home)
+        assert first == await told(conn_id=f"{number} again"), number
+    taken = []
+    for size in (0, 1, 4, 1):
+        for one in [rooms[0], rooms[2], rooms[4], rooms[5]][:size]:
+            await say(alice, one)
+        _, statements, acts_made = await cost(home, bob, lists=lists)
+        taken.append(statements)
+        assert acts_made == 0
+    assert taken[2] <= taken[1] <= taken[0] + 10

@@ -1,8 +1,9 @@
 """Which rooms a request is about: its lists, their windows, its subscriptions, and what it wants of each room."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from homeserver.storage import windows
 from homeserver.storage.transactions import Transaction
 from homeserver.storage.windows import Listed
 from homeserver.sync.sliding import filtering
@@ -57,6 +58,13 @@ def choose(txn: Transaction, looker: Looker, rooms: Sequence[Listed], body: Slid
     for room_id in subscribed:
         _add(chosen, [by_id[room_id]], looker.user, body.room_subscriptions[room_id], ())
     return View(counts, windows, subscribed, chosen)
+
+
+def refreshed(txn: Transaction, user: str, view: View) -> View:
+    """The same, with what the rooms that the user is in are like now."""
+    inside = [room for room, chosen in view.rooms.items() if chosen.room.membership == "join"]
+    now = {room.room_id: room for room in windows.joined(txn, user, inside)} if inside else {}
+    return replace(view, rooms={room: replace(chosen, room=now.get(room, chosen.room)) for room, chosen in view.rooms.items()})
 
 
 def _unfinished(room: Listed, state: State) -> bool:

@@ -9,13 +9,12 @@ import orjson
 from homeserver.live.heard import Heard
 from homeserver.push import counting
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import account_data, members, sliding, windows
+from homeserver.storage import account_data, looks, members, sliding, windows
 from homeserver.storage.positions import Token
 from homeserver.storage.sliding import Connection
 from homeserver.storage.transactions import Transaction
 from homeserver.sync.beside import Sources
 from homeserver.sync.caught_up import concerns
-from homeserver.sync.poll import ignored
 from homeserver.sync.sliding import connection, extensions, joined, listing, outside, speakers, spoken, task
 from homeserver.sync.sliding.connection import LIVE, Pos, State, Told, UnknownPos
 from homeserver.sync.sliding.extensions import Beside, Scope
@@ -24,6 +23,9 @@ from homeserver.sync.sliding.listing import GONE, View
 from homeserver.sync.sliding.request import SlidingBody, in_scope
 from homeserver.sync.sliding.task import Reader, Task, Telling
 from homeserver.sync.spoken import Spoken, sort
+from homeserver.sync.standing import IGNORED, ignored_in
+
+DIRECT = "m.direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +79,22 @@ def known(txn: Transaction, owner: Connection, pos: Pos) -> tuple[Known, int, fr
 def read(txn: Transaction, question: Question, before: Known, sources: Sources) -> Found:
     """What there is for the client now."""
     upto, user = Token.of(windows.committed(txn)), question.viewer.user_id
-    reader = Reader(question.viewer, ignored(txn, user), _direct(txn, user), before.seen, upto)
+    own = account_data.several(txn, user, "", (IGNORED, DIRECT))
+    reader = Reader(question.viewer, ignored_in(own.get(IGNORED, b"{}")), _direct(own.get(DIRECT, b"{}")), before.seen, upto)
     told = before.state.rooms
-    rooms = windows.of_user(txn, user, listing.known(before.state, question.body), question.viewer.now)
-    rooms = [room for room in rooms if room.membership != "invite" or room.by not in reader.ignored]
+    inside, exact = looks.joined(txn, user, upto)
+    others = windows.others(txn, user, listing.known(before.state, question.body), question.viewer.now)
+    rooms = inside + [room for room in others if room.membership != "invite" or room.by not in reader.ignored]
     view = listing.choose(txn, Looker(user, reader.direct), rooms, question.body, before.state)
+    if not exact:
+        view = listing.refreshed(txn, user, view)
     tasks = {room: work for room, chosen in view.rooms.items() if (work := task.of(chosen, told.get(room), reader)) is not None}
-    inside = [work for work in tasks.values() if work.chosen.room.membership == "join"]
-    tellings = joined.tell(txn, reader, inside)
+    tellings = joined.tell(txn, reader, [work for work in tasks.values() if work.chosen.room.membership == "join"])
     _count(txn, reader, tellings)
     tellings |= outside.tell(txn, reader, [work for work in tasks.values() if work.chosen.room.membership != "join"])
     scope = _scope(question, before, view, tellings)
     beside = extensions.tell(txn, reader, question.body.extensions, scope, sources.typing)
-    here = frozenset(room.room_id for room in rooms if room.membership == "join")
+    here = frozenset([room.room_id for room in inside])
     heard = _heard(question, before, here, reader, sources)
     sections = {room: telling.section for room, telling in tellings.items()}
     sections = spoken.merged(sections, heard.timelines, spoken.audience(rooms, view, before.state), upto)
@@ -108,9 +113,8 @@ def _heard(question: Question, before: Known, here: frozenset[str], reader: Read
     return sort(said, reader.viewer, spoken.EVERYTHING, reader.ignored)
 
 
-def _direct(txn: Transaction, user: str) -> frozenset[str]:
-    raw = account_data.get(txn, user, "", "m.direct")
-    content = orjson.loads(raw) if raw is not None else None
+def _direct(raw: bytes) -> frozenset[str]:
+    content = orjson.loads(raw)
     if not isinstance(content, dict):
         return frozenset()
     return frozenset(room for rooms in content.values() if isinstance(rooms, list) for room in rooms if isinstance(room, str))
