@@ -10,7 +10,7 @@ from homeserver.errors import BadJSON, Forbidden, Refused
 from homeserver.events import arrival
 from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
-from homeserver.events.errors import BadSignature, Denied
+from homeserver.events.errors import BadSignature, Denied, Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.events.versions import RoomVersion
@@ -55,8 +55,7 @@ class Residents:
     def _make(
         self, txn: Transaction, kind: Kind, origin: ServerName, room_id: RoomID, who: Joiner, known: Iterable[str]
     ) -> dict[str, Any]:
-        user, room = who.user_id, self._room(txn, origin, room_id)
-        acl.require(txn, room, origin)
+        user, room = who.user_id, self._admitted(txn, origin, room_id)
         content = _vouching(txn, room, user) if kind == "join" else {}
         if kind != "leave" and room.version.id not in known:
             raise Refused(
@@ -64,6 +63,11 @@ class Residents:
             )
         draft = Draft("m.room.member", user, {**content, "membership": kind}, user, device=who.device)
         return {"room_version": room.version.id, "event": self.timeline.template(txn, room, draft)}
+
+    def _admitted(self, txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
+        room = self._room(txn, origin, room_id)
+        acl.require(txn, room, origin)
+        return room
 
     def _room(self, txn: Transaction, origin: ServerName, room_id: RoomID) -> Room:
         room = visibility.find(txn, room_id, origin)
@@ -75,6 +79,22 @@ class Residents:
 
     async def send(self, kind: Kind, origin: ServerName, room_id: RoomID, event_id: EventID, data: dict[str, Any]) -> Stored:
         """Take in the signed event; raises `Denied`, `BadJSON`, `Forbidden`.  The event goes on to the other servers."""
+        try:
+            event = await self._event(kind, origin, room_id, event_id, data)
+        except (Refused, Malformed):
+            # A server that the room denies is told that and nothing else; with a good event the act says so.
+            await self.timeline.database.read(self._admitted, origin, room_id)
+            raise
+        try:
+            outcome = await self.timeline.accept(event, relay=True, origin=origin)
+        except (MissingPredecessors, MissingAuth) as error:
+            raise BadJSON(f"The event does not follow our template: {error}") from None
+        if not outcome.accepted:
+            raise Denied(outcome.reason or "The event was not accepted")
+        return outcome.stored
+
+    async def _event(self, kind: Kind, origin: ServerName, room_id: RoomID, event_id: EventID, data: dict[str, Any]) -> Event:
+        """The signed event, if it is by itself what it must be."""
         event = arrival.read(await self._version(origin, room_id), data, room_id)
         if event.event_id != event_id:
             raise BadJSON("The event's ID is not the one in the path")
@@ -87,13 +107,7 @@ class Residents:
             await self.keyring.verify_event(event)
         except BadSignature as error:
             raise Forbidden(f"The event is not signed as it must be: {error}") from None
-        try:
-            outcome = await self.timeline.accept(event, relay=True, origin=origin)
-        except (MissingPredecessors, MissingAuth) as error:
-            raise BadJSON(f"The event does not follow our template: {error}") from None
-        if not outcome.accepted:
-            raise Denied(outcome.reason or "The event was not accepted")
-        return outcome.stored
+        return event
 
     async def _version(self, origin: ServerName, room_id: RoomID) -> RoomVersion:
         """That of a room of which the origin may know; who asked us for a template may."""
