@@ -63,6 +63,7 @@ from homeserver.rooms.entering import Observer
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.swarm import accepting
+from homeserver.swarm.watching import in_swarms
 from homeserver.web.listening import Doors
 from homeserver.web.router import Router
 from homeserver.workers import Share, is_shared
@@ -142,7 +143,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
     shelves = swarm_things.register(on, others, attentive.receipts)
-    watching = (*watching, *swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers)
+    watching = (*watching, in_swarms(*swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers))
     in_rooms = rooms.compose(on, observers=watching)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)

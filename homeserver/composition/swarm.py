@@ -18,7 +18,6 @@ from homeserver.swarm.about import About
 from homeserver.swarm.acting import Acting
 from homeserver.swarm.profiles import Profiles
 from homeserver.swarm.votes import Voting
-from homeserver.swarm.watching import in_swarms
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Swarms:
 
 
 def observers(ground: Ground) -> tuple[Observer, ...]:
-    """Who must see each accepted event."""
-    return (in_swarms(acting.observe(ground.clock.now)),)
+    """Who must see each accepted event of swarms."""
+    return (acting.observe(ground.clock.now),)
 
 
 def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Membership) -> Swarms:

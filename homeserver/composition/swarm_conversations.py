@@ -30,7 +30,7 @@ class Conversing:
 
 
 def observers(ground: Ground) -> tuple[Observer, ...]:
-    """Who must see each accepted event."""
+    """Who must see each accepted event of swarms."""
     return (delivering.observe(ground.identity.name, ground.clock.now),)
 
 

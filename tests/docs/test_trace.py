@@ -54,7 +54,7 @@ async def test_a_message_takes_one_transaction_and_few_statements(network: Netwo
     assert (trace.groups, trace.acts, trace.reads) == (1, 1, 0)
     assert trace.statements <= 10
     assert trace.trips <= 3 + 1  # the tests' transactions begin in a trip of their own
-    assert len(trace.files) <= 62
+    assert len(trace.files) <= 60
     assert len(trace.functions) <= 260
 
 
