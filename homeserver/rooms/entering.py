@@ -40,11 +40,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class Entrance:
-    """How events enter rooms on the server `name`; `observers` see each one that was accepted, in its transaction."""
+    """How events enter rooms on the server `name`; `observers` see each one that was accepted, in its transaction.
+
+    `guards` see each one that came alone and was rejected: not those of history, nor of a state that was fetched.
+    """
 
     name: ServerName
     observers: tuple[Observer, ...]
     stamps: Stamps
+    guards: tuple[Observer, ...] = ()
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored).
@@ -53,6 +57,8 @@ class Entrance:
         """
         room, stored = self._place(txn, room, decision)
         if stored.position is None:
+            for guard in self.guards if stored.status == Status.REJECTED else ():
+                guard(txn, room, stored)
             return room, stored
         assert stored.state_after is not None
         room = self.advance(txn, room, decision.current(stored.state_after), stored.position, hints={stored.num: stored})
@@ -246,9 +252,9 @@ def head_of(event: Event) -> Head:
 def destinations(txn: Transaction, name: ServerName, room: Room, event: Event) -> bytes | None:
     """The servers that get the event: those in the room before it, and that of whom a membership is about.
 
-    One that is not in the room yet and came to us with the event has it in our answer.
+    One that is not in the room yet and came to us with the event has it in our answer; an invite into a swarm is brought there otherwise.
     """
-    if event.type != "m.room.member" or event.state_key is None:
+    if event.type != "m.room.member" or event.state_key is None or (event.membership == "invite" and room.version.law == "swarm"):
         return room.servers
     target, author = event.state_key.partition(":")[2], event.sender.domain
     before = set(rooms.server_set(txn, room.servers))
