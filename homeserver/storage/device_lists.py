@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from homeserver.events.identifiers import ServerName
+from homeserver.events.identifiers import ServerName, UserID
 from homeserver.storage import feed, members
 from homeserver.storage.database import Transaction
 
@@ -253,15 +253,13 @@ def unfollow(txn: Transaction, room_id: str, user_id: str | None = None) -> list
     return gone
 
 
-def new_followers(txn: Transaction, room_id: str, user_id: str) -> list[ServerName]:
+def new_followers(txn: Transaction, room_id: str, user_id: UserID) -> list[ServerName]:
     """Other servers in this room that share no other room with the local user, if the user has just joined it."""
-    joined = txn.one("SELECT previous, server FROM members WHERE room_id = :room AND user_id = :user", room=room_id, user=user_id)
-    if joined is None or joined[0] == "join":
-        return []
     rows = txn.all(
-        "SELECT server FROM room_servers WHERE room_id = :room AND joined > 0 AND server <> :mine AND server NOT IN"
+        "SELECT server FROM room_servers WHERE room_id = :room AND joined > 0 AND server <> :mine AND EXISTS (SELECT 1 FROM members"
+        " WHERE members.room_id = :room AND members.user_id = :user AND COALESCE(members.previous, '') <> 'join') AND server NOT IN"
         " (SELECT room_servers.server FROM members JOIN room_servers ON room_servers.room_id = members.room_id AND room_servers.joined > 0"
         " WHERE members.user_id = :user AND members.membership = 'join' AND members.room_id <> :room)",
-        room=room_id, user=user_id, mine=joined[1],
+        room=room_id, user=user_id, mine=user_id.domain,
     )  # fmt: skip
     return [ServerName(server) for (server,) in rows]

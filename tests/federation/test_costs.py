@@ -92,3 +92,27 @@ async def test_the_join_of_a_larger_room_takes_no_more_statements(network: Netwo
         statements.append(counts.by_server["b"].statements)
     small, large = statements
     assert large <= small + 20
+
+
+@story
+async def test_a_join_through_another_server(network: Network) -> None:
+    a, b = network.server("a"), network.server("b")
+    alice, bob = await a.user("alice"), await b.user("bob")
+    rooms = [good(await alice.post("/createRoom", {"preset": "public_chat"}))["room_id"] for _ in "123"]
+    for room in rooms[:2]:
+        good(await bob.post(f"/join/{room}", {}, server_name=["a"]))
+        await settled(network)
+    requests = len(network.log)
+    with counted(a, b) as counts:
+        good(await bob.post(f"/join/{rooms[2]}", {}, server_name=["a"]))
+        await settled(network)
+    ours, theirs = counts.by_server["a"], counts.by_server["b"]
+    # Nothing follows: no word about keys, nothing for the outbox to read.
+    assert ["make_join" in path or "send_join" in path for *_, path in network.log[requests:]] == [True, True]
+    # The template, and the answer; the join itself is an act.
+    assert (ours.acts, ours.reads) == (1, 2) and ours.statements <= 18
+    # The way; the room with the join is an act.
+    assert (theirs.acts, theirs.reads) == (1, 1) and theirs.statements <= 38
+    # In tests transactions begin in a trip of their own, and reads end in one.
+    assert ours.trips <= 9 + 5 and theirs.trips <= 11 + 3, (ours, theirs)
+    assert counts.checked == 2 + 1 + 6  # the requests, the join at the resident, the room's events
