@@ -51,11 +51,11 @@ LIMITS: dict[str, Cost] = {
     "typing": Cost(0, 1, 3, 5, 0, 0, 0, 2),
     "a message to a device": Cost(1, 0, 8, 8, 0, 0, 4, 2),
     "a message and the /sync that gets it": Cost(1, 0, 9, 5, 1, 0, 11, 3),
-    "upload of 50 one-time keys": Cost(1, 0, 6, 6, 0, 0, 57, 2),
-    "query of a user's keys": Cost(0, 1, 5, 7, 0, 0, 2, 2),
-    "claim of a key": Cost(1, 0, 4, 5, 0, 0, 2, 2),
-    "register": Cost(1, 2, 14, 18, 0, 0, 5, 3),
-    "login": Cost(1, 1, 10, 13, 0, 0, 2, 2),
+    "upload of 50 one-time keys": Cost(1, 0, 4, 4, 0, 0, 52, 1),
+    "query of a user's keys": Cost(0, 1, 2, 4, 0, 0, 1, 1),
+    "claim of a key": Cost(1, 0, 2, 3, 0, 0, 1, 1),
+    "register": Cost(1, 0, 9, 4, 0, 0, 4, 2),
+    "login": Cost(1, 1, 7, 7, 0, 0, 1, 1),
     "a message to another server, on both": Cost(2, 0, 18, 12, 2, 2, 27, 8),
 }
 
