@@ -32,10 +32,10 @@ class Rooms:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, observers: Iterable[Observer]) -> Rooms:
-    """Make them.  `observers` see every accepted event inside its transaction."""
+def compose(ground: Ground, observers: Iterable[Observer], guards: Iterable[Observer] = ()) -> Rooms:
+    """Make them.  `observers` see every accepted event inside its transaction, `guards` those that were rejected."""
     watching = (*observers, delayed.observe(ground.clock.now))
-    entrance = Entrance(ground.identity.name, watching, Stamps(ground.clock))
+    entrance = Entrance(ground.identity.name, watching, Stamps(ground.clock), tuple(guards))
     timeline = Timeline(ground.database, ground.identity, ground.clock, entrance)
     later = delayed.DelayedEvents(timeline, int(ground.settings.rooms.delayed_event_max))
     endpoints = (

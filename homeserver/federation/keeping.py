@@ -1,7 +1,7 @@
 """A transaction of another server becomes part of its rooms, or waits for what it needs: one act.  Asks no other server."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -9,6 +9,7 @@ import orjson
 from homeserver.events.arrival import Received
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName
+from homeserver.events.swarm.kinds import is_out_of_date
 from homeserver.rooms import acl
 from homeserver.rooms.reception import Outcome, Reception
 from homeserver.storage import events, inbox, rooms
@@ -75,6 +76,7 @@ class Keep:
             found = self.reception.accept_what_fits(txn, room, ready) if room is not None and ready else []
             done = {event.event_id: (event, outcome) for event, outcome in zip(ready, found, strict=True) if outcome is not None}
             outcomes += done.values()
+            errors |= _out_of_date(outcome for _, outcome in done.values())
             left = [event for event in batch if event.event_id not in done and not _is_here(txn, event)]
             if left:
                 errors |= self._put(txn, left)
@@ -105,6 +107,15 @@ def _refused(txn: Transaction, room: Room | None, origin: ServerName, batch: Seq
     if not acl.allows(txn, room, origin):
         return {event.event_id: "This server is denied by the server ACL of the room" for event in batch}
     return {}
+
+
+def _out_of_date(outcomes: Iterable[Outcome]) -> dict[str, str | None]:
+    """Those events that no room of their version can hold, and why: who sends such should hear of it."""
+    return {
+        outcome.stored.event.event_id: outcome.reason
+        for outcome in outcomes
+        if outcome.stored.status == Status.REJECTED and is_out_of_date(outcome.stored.event)
+    }
 
 
 def _is_here(txn: Transaction, event: Event) -> bool:

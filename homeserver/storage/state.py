@@ -109,6 +109,16 @@ def current_of_types(txn: Transaction, room_id: str, types: Iterable[str]) -> di
     return {(kind, key): found[num] for kind, key, num in rows}
 
 
+def latest_of_type(txn: Transaction, room_id: str, kind: str, limit: int) -> list[Stored]:
+    """The current state of a room of one event type, what changed last first; no more than `limit`."""
+    rows = txn.all(
+        "SELECT num FROM current_state WHERE room_id = :room AND type = :type ORDER BY position DESC LIMIT :limit",
+        room=room_id, type=kind, limit=limit,
+    )  # fmt: skip
+    found = events.by_number(txn, [num for (num,) in rows])
+    return [found[num] for (num,) in rows]
+
+
 def current_event(txn: Transaction, room_id: str, kind: str, state_key: str = "") -> Stored | None:
     """One event of the current state."""
     num = txn.value(

@@ -1,11 +1,9 @@
-"""What is voted on in swarms: the votes in the current state, and what of it is still to be looked at.  Counts nothing."""
+"""What was voted on in swarms and is still to be looked at.  Counts nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeserver.events.identifiers import RoomID
-from homeserver.storage import events
-from homeserver.storage.events import Stored
 from homeserver.storage.transactions import Transaction
 
 WORK = "swarm_motions"
@@ -19,15 +17,6 @@ class Look:
     motion: str
     since: int
     due: int
-
-
-def votes(txn: Transaction, room_id: str, kind: str, limit: int) -> list[Stored]:
-    """The latest votes of the current state; `kind` is their type."""
-    rows = txn.all(
-        "SELECT num FROM current_state WHERE room_id = :room AND type = :type ORDER BY position DESC LIMIT :limit",
-        room=room_id, type=kind, limit=limit,
-    )  # fmt: skip
-    return list(events.by_number(txn, [num for (num,) in rows]).values())
 
 
 def note(txn: Transaction, look: Look) -> None:

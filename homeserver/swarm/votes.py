@@ -17,7 +17,7 @@ from homeserver.events.swarm.names import BANNED_ADMINS, DEVICE_BAN, VOTE, VOTES
 from homeserver.events.swarm.votes import Motion, motion_of
 from homeserver.membership.leaves import Actor
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import rooms, state, swarm_motions
+from homeserver.storage import rooms, state
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import finding, messages
@@ -90,7 +90,7 @@ def ban(found: Tally, actor: Actor, more: dict[str, Any]) -> Draft:
 
 def open_motions(txn: Transaction, room: Room) -> list[Motion]:
     """What the latest votes of the room are on; where that is much, what most have voted on: one alone can vote on anything."""
-    found = swarm_motions.votes(txn, room.room_id, VOTE, MOST_VOTES)
+    found = state.latest_of_type(txn, room.room_id, VOTE, MOST_VOTES)
     motions = Counter(motion for vote in found if (motion := motion_of(vote.event.content)) is not None)
     return [motion for motion, _ in motions.most_common(MOST_MOTIONS)]
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from homeserver.errors import BadJSON, Forbidden, InvalidParam, Refused, TooLarge
-from homeserver.events.errors import Denied, Impossible, Malformed, TooBig, UnknownVersion
+from homeserver.events.errors import Denied, Impossible, Malformed, OutOfDate, TooBig, UnknownVersion
 from homeserver.web.coding import encode
 from homeserver.web.types import Response
 
@@ -23,6 +23,7 @@ TABLE: dict[type[Exception], Callable[[Exception], Refused]] = {
     UnknownVersion: _version,
     TooBig: lambda error: TooLarge(str(error)),
     Malformed: lambda error: InvalidParam(str(error)),
+    OutOfDate: lambda error: Refused(400, "ORG_HOMESERVER_OUT_OF_DATE", str(error)),
     Impossible: lambda error: BadJSON(str(error)),
     Denied: lambda error: Forbidden(str(error)),
     ConnectionError: lambda _: Refused(400, "M_UNKNOWN", "The request broke off"),  # of an upload; nobody is there to read this
