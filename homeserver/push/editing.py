@@ -1,14 +1,22 @@
 """Changing a user's push rules as an act, and showing them.  Decides nothing itself: `push.rules` does."""
 
+import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
+import orjson
+
 from homeserver.errors import Refused
+from homeserver.events.identifiers import UserID
 from homeserver.push import rules, verdicts
 from homeserver.push.rules import NO_RULES, Ruleset
 from homeserver.storage import push_rules
 from homeserver.storage.push_rules import Words
 from homeserver.storage.transactions import Transaction
+
+ANY_NAME = "%name%"
+ANYBODY = f"@{ANY_NAME}:%server%"
 
 
 def of_user(txn: Transaction, user_id: str) -> Ruleset:
@@ -22,9 +30,19 @@ def shown(txn: Transaction, user_id: str) -> dict[str, Any]:
     return of_user(txn, user_id).shown(user_id)
 
 
-def shown_of(raw: bytes | None, user_id: str) -> dict[str, Any]:
-    """The same of stored rules that are at hand; None for a user who changed nothing."""
-    return (NO_RULES if raw is None else rules.load(raw)).shown(user_id)
+def encoded(raw: bytes | None, user_id: str) -> bytes:
+    """The same as JSON, of stored rules that are at hand; None for a user who changed nothing."""
+    if raw is not None:
+        return orjson.dumps(rules.load(raw).shown(user_id))
+    user, name = (orjson.dumps(text)[1:-1] for text in (user_id, UserID(user_id).localpart))
+    said = {ANYBODY.encode(): user, ANY_NAME.encode(): name}
+    return b"".join([said.get(piece, piece) for piece in _nobodys_rules()])
+
+
+@cache
+def _nobodys_rules() -> list[bytes]:
+    """The rules of who changed nothing, as JSON, in pieces: between them stands who it is."""
+    return re.split(f"({ANYBODY}|{ANY_NAME})".encode(), orjson.dumps(NO_RULES.shown(ANYBODY)))
 
 
 def shown_if_changed(txn: Transaction, user_id: str, ranges: Iterable[tuple[int, int]]) -> dict[str, Any] | None:

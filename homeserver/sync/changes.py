@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -85,19 +84,20 @@ def _passing(question: Question, entries: list[tuple[str, bytes]]) -> list[tuple
 
 def _account_data(txn: Transaction, user: str, since: Token, upto: Token) -> dict[str, list[tuple[str, bytes]]]:
     rows = [row for low, high in since.ranges(upto) for row in account_data.changes(txn, user, low, high)]
-    return _by_room(rows, editing.shown_if_changed(txn, user, since.ranges(upto)))
+    push_rules = editing.shown_if_changed(txn, user, since.ranges(upto))
+    return _by_room(rows, None if push_rules is None else orjson.dumps(push_rules))
 
 
 def _all_account_data(user: str, own: Belongings) -> dict[str, list[tuple[str, bytes]]]:
-    return _by_room(own.data, editing.shown_of(own.rules, user))
+    return _by_room(own.data, editing.encoded(own.rules, user))
 
 
-def _by_room(rows: Iterable[Entry], push_rules: dict[str, Any] | None) -> dict[str, list[tuple[str, bytes]]]:
+def _by_room(rows: Iterable[Entry], push_rules: bytes | None) -> dict[str, list[tuple[str, bytes]]]:
     found: dict[str, list[tuple[str, bytes]]] = {}
     for room_id, kind, content in rows:
         found.setdefault(room_id, []).append((kind, content))
     if push_rules is not None:
-        found.setdefault("", []).append(("m.push_rules", orjson.dumps(push_rules)))
+        found.setdefault("", []).append(("m.push_rules", push_rules))
     return found
 
 

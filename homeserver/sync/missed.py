@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from homeserver.push import editing
 from homeserver.rooms.recent import Said, Size
 from homeserver.storage import account_data, device_lists, push_rules, receipts
@@ -95,7 +93,7 @@ class Missed:
         """The account's, with the push rules as they are shown."""
         shown = list(self.data.items())
         if self.rules is not None:
-            shown.append((PUSH_RULES, orjson.dumps(editing.shown_of(self.rules, self.user_id))))
+            shown.append((PUSH_RULES, editing.encoded(self.rules, self.user_id)))
         return shown
 
     def came_and_went(self) -> tuple[set[str], frozenset[str]]:
