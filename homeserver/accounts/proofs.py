@@ -109,8 +109,7 @@ class TokenProof:
 
     def _open(self, txn: Transaction, token: str, session: bytes) -> bool:
         now = self.clock.now()
-        found = accounts.registration_token(txn, token)
-        return found is not None and found.open(now, accounts.pending_registrations(txn, token, now - LIFETIME_MS, session))
+        return accounts.token_is_open(txn, token, now, now - LIFETIME_MS, session)
 
 
 @dataclass(frozen=True)

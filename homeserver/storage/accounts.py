@@ -244,16 +244,17 @@ def remove_registration_token(txn: Transaction, token: str) -> bool:
     return txn.run("DELETE FROM registration_tokens WHERE token = :token", token=token) > 0
 
 
-def pending_registrations(txn: Transaction, token: str, since: int, besides: bytes) -> int:
-    """How many authentications newer than `since`, other than `besides`, hold a use of the token."""
-    return int(
-        txn.value(
-            "SELECT COUNT(*) FROM auth_sessions WHERE registration_token = :token AND created_ts > :since AND id_hash <> :besides",
-            token=token,
-            since=since,
-            besides=besides,
-        )
+def token_is_open(txn: Transaction, token: str, now: int, since: int, besides: bytes) -> bool:
+    """Whether one more person may use the token: authentications newer than `since`, other than `besides`, hold a use of it each."""
+    row = txn.one(
+        "SELECT token, uses_allowed, completed, created_ts, expires_ts, (SELECT COUNT(*) FROM auth_sessions"
+        " WHERE auth_sessions.registration_token = :token AND auth_sessions.created_ts > :since AND id_hash <> :besides)"
+        " FROM registration_tokens WHERE token = :token",
+        token=token,
+        since=since,
+        besides=besides,
     )
+    return row is not None and RegistrationToken(*row[:5]).open(now, row[5])
 
 
 def use_registration_token(txn: Transaction, token: str) -> bool:
