@@ -18,6 +18,7 @@ UNSTABLE: dict[str, bool] = {
     named("ephemeral"): True,
     named("join_links"): True,
     named("room_keys"): True,
+    named("swarm"): True,
     "org.matrix.msc2285.stable": True,
     "org.matrix.msc3916.stable": True,
     "org.matrix.simplified_msc3575": True,
