@@ -18,6 +18,7 @@ from homeserver.events.power import Power
 from homeserver.events.versions import RoomVersion
 
 StateIDs = Mapping[Key, EventID]
+Rank = tuple[int, int, str]
 
 
 def resolve(version: RoomVersion, states: Sequence[StateIDs], load: Load, rejected: Rejected) -> dict[Key, EventID]:
@@ -122,7 +123,11 @@ class _Second:
 
     def _by_power(self, ids: set[EventID]) -> list[EventID]:
         """Reverse topological power ordering: auth events first, then power, time and id decide."""
-        rank = {event_id: self._rank(self._pool[event_id]) for event_id in ids}
+        return self._after_auth({event_id: self._rank(self._pool[event_id]) for event_id in ids})
+
+    def _after_auth(self, rank: Mapping[EventID, Rank]) -> list[EventID]:
+        """By rank, but each after those of them that it cites."""
+        ids = rank.keys()
         waits_for = {event_id: {auth for auth in self._pool.auth_ids(event_id) if auth in ids} for event_id in ids}
         holds_up: dict[EventID, list[EventID]] = {}
         for event_id, others in waits_for.items():
@@ -139,9 +144,9 @@ class _Second:
                 if not waits_for[other]:
                     heapq.heappush(heap, (rank[other], other))
         # Ids that are not hashes can be made to cite each other in a circle; such events come last, in a fixed order.
-        return ordered + sorted(ids.difference(ordered), key=rank.__getitem__)
+        return ordered + sorted(ids - set(ordered), key=rank.__getitem__)
 
-    def _rank(self, event: Event) -> tuple[int, int, str]:
+    def _rank(self, event: Event) -> Rank:
         auth = rules.by_key(self._pool.some(event.auth_events))
         create = self._create if self._version.room_id_is_create_hash else auth.get(rules.CREATE)
         levels = Power(self._version, create, auth.get(rules.POWER_LEVELS))
@@ -151,11 +156,14 @@ class _Second:
         return event.origin_server_ts if self._version.orders_by_time else 0
 
     def _by_mainline(self, ids: Iterable[EventID], power_levels: EventID | None) -> list[EventID]:
-        """Mainline ordering: the older the power levels an event rests on, the earlier it comes."""
+        """Mainline ordering: the older the power levels an event rests on, the earlier it comes.
+
+        Where time does not say that somebody left after they had joined, what the events cite does.
+        """
         place = self._mainline(power_levels)
         events = [self._pool[event_id] for event_id in ids]
-        events.sort(key=lambda event: (self._mainline_place(event, place), self._time(event), event.event_id))
-        return [event.event_id for event in events]
+        rank = {event.event_id: (self._mainline_place(event, place), self._time(event), event.event_id) for event in events}
+        return sorted(rank, key=rank.__getitem__) if self._version.orders_by_time else self._after_auth(rank)
 
     def _settle_by_hash(self, ids: set[EventID], resolved: dict[Key, EventID], agreed: StateIDs) -> None:
         """Put into `resolved`, for each key, the one with the highest hash of those that are allowed and that no other one follows."""

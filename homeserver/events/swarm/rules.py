@@ -53,6 +53,9 @@ def auth_keys(kind: str, sender: str, state_key: str | None, content: Mapping[st
     elif kind == PROFILE or kind in SHOWING:
         # A later edit cites the one that it follows, what shows a profile cites that.
         keys.add((PROFILE, ""))
+    else:
+        # A later change cites the one that it follows: no clock says that it is later.
+        keys.add((kind, state_key))
     return keys
 
 

@@ -38,6 +38,12 @@ class LiteralSwarm(Literal):
         # 3: the profile is not ordered by mainline
         ordered = super().by_mainline({e for e in ids if here[e].type not in PROFILES}, power_levels)
         self.events, self.profiles = here, {e for e in ids if here[e].type in PROFILES}
+        # 1: what is cited comes first
+        left, ordered = ordered, []
+        while left:
+            first = next(e for e in left if not set(here[e].auth_events).intersection(left))
+            ordered.append(first)
+            left.remove(first)
         return ordered
 
     # 2: votes and bans of devices

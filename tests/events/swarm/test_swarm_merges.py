@@ -309,3 +309,38 @@ def test_bans_of_both_halves_against_the_other_converge(seed):
     banned, _ = ends[0]
     # The side whose levels stand keeps its ban; there are never both.
     assert banned == {DENYS if BOB in admins(left.state) and BOB in admins(view.state) else ALICE}
+
+
+# --- what follows, follows: without a clock only what an event cites says that it is later
+
+
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("mode", [2, 3])
+def test_who_leaves_while_others_talk_has_left(mode, seed):
+    room = Replica(create(mode=mode, nonce=seed))
+    room.join(ALICE)
+    room.levels(ALICE)
+    room.enter(ALICE, BOB)
+    other = room.fork()
+    other.say(ALICE, str(seed))
+    room.member(BOB, BOB, "leave")
+    room.merge(other)
+    assert room.membership(BOB) == "leave"
+    # Also where a server heard of an event at the very beginning only now.
+    assert room.view(room.resolved({*room.ends, room.created.event_id}))["m.room.member", BOB].membership == "leave"
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_later_change_beats_the_one_that_it_follows(seed):
+    room = Replica(create(mode=3, nonce=seed))
+    room.join(ALICE)
+    room.levels(ALICE)
+    room.enter(ALICE, BOB)
+    room.send(ALICE, "m.room.pinned_events", {"pinned": []}, "")
+    other = room.fork()
+    other.say(BOB, str(seed))
+    for event_id in (room.created.event_id, *sorted(room.ends)):
+        last = room.send(ALICE, "m.room.pinned_events", {"pinned": [event_id]}, "")
+    room.merge(other)
+    other.merge(room)
+    assert room.ids() == other.ids() and room.ids()["m.room.pinned_events", ""] == last.event_id
