@@ -198,8 +198,8 @@ def due(txn: Transaction, now: int, limit: int = 1000) -> dict[Wanted, list[str]
     return found
 
 
-def next_due(txn: Transaction, after: int) -> int | None:
-    """When the next one is to be tried."""
+def next_due(txn: Transaction, after: int = -1) -> int | None:
+    """When the next one is to be tried; None if none is wanted."""
     found: int | None = txn.value("SELECT MIN(retry_ts) FROM swarm_wanted WHERE retry_ts > :after", after=after)
     return found
 

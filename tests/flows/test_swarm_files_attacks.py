@@ -322,6 +322,16 @@ async def test_what_is_waited_for_is_bounded(network: Network) -> None:
 
 
 @story
+async def test_what_nobody_gives_is_given_up_in_time(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "KEPT_MS", 2 * 3600 * 1000)
+    group = await swarm(network, "alice")
+    event = await tells(group, "alice", named(1, 1))
+    assert (await asks(group, "alice", event)).status == 202
+    await group.settles(4 * 3600)
+    assert await rows(network.servers["a"], "swarm_wanted") == 0
+
+
+@story
 async def test_one_user_waits_for_a_hundred_files_at_most(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MOST_OF_USER", 3)
     group = await swarm(network, "alice")

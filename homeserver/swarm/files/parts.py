@@ -102,9 +102,14 @@ def size_of(path: Path) -> int:
         return 0
 
 
+def any_in(folder: Path) -> bool:
+    """Whether there are files in a folder."""
+    return folder.exists() and any(os.scandir(folder))
+
+
 def sweep(folder: Path, wanted: set[str], seconds: float) -> None:
     """Delete files whose names are not among `wanted`, and to which nobody wrote for so long."""
     before = time.time() - seconds
-    for entry in os.scandir(folder) if folder.exists() else ():
+    for entry in os.scandir(folder):
         if entry.name not in wanted and entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < before:
             Path(entry.path).unlink(missing_ok=True)

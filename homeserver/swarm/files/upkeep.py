@@ -1,4 +1,7 @@
-"""Housekeeping: files that no event names any more are forgotten, and copies that nobody reads.  Their bytes go with those of the media."""
+"""Housekeeping: files that no event names any more are forgotten, copies that nobody reads, wishes that nobody fulfils.
+
+The bytes of a file that is forgotten go with those of media that nothing refers to.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +13,8 @@ from homeserver.work import Work
 FIRST_SECONDS, HOURLY_SECONDS = 700.0, 3600.0
 UNNAMED_MS = 24 * 3600 * 1000
 """So long may it take from bringing a file to the event that names it."""
+KEPT_MS = 30 * 24 * 3600 * 1000
+"""So long a file is waited for."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Upkeep:
         """Forget what is over."""
         now, lifetime = self.shelf.clock.now(), self.shelf.rules.remote_lifetime
         copies = None if lifetime is None else now - int(lifetime)
+        while await self.shelf.database.write(swarm_files.expire, now - KEPT_MS):
+            pass
         while await self.shelf.database.write(swarm_files.tidy, now - UNNAMED_MS, copies):
             pass
         return HOURLY_SECONDS

@@ -41,7 +41,6 @@ from homeserver.work import Work, until
 EDU: Final = named("file")
 AT_ONCE, AT_ONCE_OF_USER = 8, 2
 MOST_OF_USER = 100
-KEPT_MS = 30 * 24 * 3600 * 1000
 FIRST_MS, LONGEST_MS, FULL_MS = 15_000, 3600_000, 600_000
 SWEEP_MS = 300_000
 RATES = {EDU: Rate(1, 200)}  # what a server may say
@@ -194,16 +193,19 @@ class Waiting:
 
     async def _look(self) -> float:
         database, now = self.shelf.database, self.shelf.clock.now()
-        if database.engine != "sqlite" and not await database.write(leases.hold, WORK, self._holder, LEASE_MS):
-            return LOOK_SECONDS
-        await database.write(swarm_files.expire, now - KEPT_MS)
-        for file, users in (await database.read(swarm_files.due, now)).items():
-            if _key(file) not in self._busy and self._may_begin(users):
-                self._begin(file, users)
         if now >= self._swept_ms + SWEEP_MS:
             self._swept_ms = now
             await self._sweep()
-        return min(LOOK_SECONDS, until(await database.read(swarm_files.next_due, now), now))
+        due = await database.read(swarm_files.next_due)
+        if due is None or due > now:
+            return until(due, now)
+        if database.engine != "sqlite" and not await database.write(leases.hold, WORK, self._holder, LEASE_MS):
+            return LOOK_SECONDS
+        for file, users in (await database.read(swarm_files.due, now)).items():
+            if _key(file) not in self._busy and self._may_begin(users):
+                self._begin(file, users)
+        wait = until(await database.read(swarm_files.next_due, now), now)
+        return min(wait, LOOK_SECONDS) if self._busy else wait
 
     def _may_begin(self, users: list[str]) -> bool:
         """Nobody keeps the others waiting."""
@@ -310,8 +312,10 @@ class Waiting:
 
     async def _sweep(self) -> None:
         """Delete what is left of files that nobody waits for any more."""
-        wanted = {self._path(file).name for file in await self.shelf.database.read(swarm_files.all_wanted)}
-        await self.shelf.disk.files.threads(parts.sweep, self._folder, wanted, SWEEP_MS / 1000)
+        threads = self.shelf.disk.files.threads
+        if await threads(parts.any_in, self._folder):
+            wanted = {self._path(file).name for file in await self.shelf.database.read(swarm_files.all_wanted)}
+            await threads(parts.sweep, self._folder, wanted, SWEEP_MS / 1000)
 
 
 def announcing(name: ServerName, edus: Edus) -> shelf.Arrived:
