@@ -73,8 +73,8 @@ class Invites:
             draft = Draft("m.room.member", inviter, {**more, **content, "membership": "invite"}, target, device=device)
             return await self.timeline.send(room_id, draft)
         draft = Draft("m.room.member", inviter, {**content, "membership": "invite"}, target, device=device)
-        version = await self.timeline.database.read(rooms.version, room_id)
-        if version is not None and version.law == "swarm":
+        # Ids of swarms name no server.
+        if room_id.domain is None and await self.timeline.database.read(_is_in_swarm, inviter, room_id):
             event_id = await self.timeline.send(room_id, draft)
             await self.delivering.bring_soon(room_id, target)
             return event_id
@@ -153,6 +153,12 @@ class Invites:
         members.set_member(txn, stored, txn.position(), local=True)
         self.register.brought(txn, event, stripped, knocked=member is not None and member.membership == "knock")
         spreading.invited(txn, stored, self.timeline.clock.now())
+
+
+def _is_in_swarm(txn: Transaction, user: UserID, room_id: RoomID) -> bool:
+    """Whether the room is a swarm that the user is in: of other rooms nothing is looked up."""
+    version = rooms.version(txn, room_id) if members.is_joined(txn, room_id, user) else None
+    return version is not None and version.law == "swarm"
 
 
 def profile(txn: Transaction, user: UserID) -> dict[str, Any]:

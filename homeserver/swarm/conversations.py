@@ -41,7 +41,8 @@ def _of_user(txn: Transaction, user: UserID) -> list[Shown]:
 
 
 def _one(txn: Transaction, user: UserID, room_id: RoomID) -> Shown:
-    member, version = members.get(txn, room_id, user), rooms.version(txn, room_id)
+    member = members.get(txn, room_id, user)
+    version = rooms.version(txn, room_id) if member is not None else None
     if member is None or version is None or version.law != "swarm":
         raise visibility.NoSuchRoom()
     if member.membership == "join":
