@@ -125,6 +125,8 @@ class Network:
     reactor: StillClock = field(default_factory=StillClock)
     servers: dict[str, "Home"] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    cut: set[frozenset[str]] = field(default_factory=set)
+    """Pairs of servers that do not reach each other."""
     silent: set[str] = field(default_factory=set)
     """Hosts that take every request and never answer."""
     pages: dict[str, Page] = field(default_factory=dict)
@@ -215,7 +217,8 @@ class Wire:
             await network.clock.sleep(outgoing.timeout)
             raise TimedOut(outgoing.destination, f"no answer within {outgoing.timeout} s")
         other = network.servers.get(outgoing.destination)
-        if other is None or network.down & {self.name, outgoing.destination}:
+        pair = frozenset((str(self.name), str(outgoing.destination)))
+        if other is None or network.down & {self.name, outgoing.destination} or pair in network.cut:
             raise Unreachable(outgoing.destination, "is down")
         response = await network.clock.timeout(other.respond(_request(outgoing)), outgoing.timeout)
         return Stream(response.status, _lower(response.headers), _pieces(response.body))
