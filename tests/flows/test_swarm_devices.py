@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 
 from homeserver.events.identifiers import ServerName
-from homeserver.events.swarm.names import DEVICE, NO_DEVICE
+from homeserver.events.swarm.devices import key_of
+from homeserver.events.swarm.names import DEVICE, DEVICE_BAN, NO_DEVICE
 from homeserver.events.vendor import CLIENT
 from homeserver.events.versions import SWARM
 from homeserver.settings import Rooms
 from homeserver.storage import events
 from homeserver.units import Duration
 from tests.appservices.rig import bridged
-from tests.flows.joining import before, invites, joins, membership, refusal
+from tests.flows.joining import before, invites, joins, member_event, membership, refusal
 from tests.flows.swarming import Swarm, person, swarm
 from tests.world import Network, good, story
 
@@ -240,3 +241,35 @@ async def test_a_server_that_does_not_know_the_version_says_so_and_nobody_there_
     reply = await invites(room["alice"], room.room, carla)
     assert (reply.status, reply.json["errcode"]) == (400, "M_INCOMPATIBLE_ROOM_VERSION")
     assert await room.standing("alice", "carla") in (None, "leave")
+
+
+@story
+async def test_a_banned_device_gets_in_nowhere_and_the_others_of_its_user_do(network: Network) -> None:
+    room = await swarm(network, "alice", "bob", mode=3)
+    bob, tablet = room["bob"], await room["bob"].home.user("bob", "TABLET")
+
+    async def votes(action: str) -> None:
+        motion = {"action": action, "kind": "device", "target": bob.user_id, "target_device": "BOBPHONE"}
+        assert good(await room["alice"].put(f"{room.path}/votes", motion))["passed"]
+        await room.settles()
+
+    await votes("ban")
+    assert (await room.says("bob", "let me")).status == 403
+    assert (await bob.post(f"/rooms/{room.room}/leave")).status == 403
+    good(await tablet.post(f"/rooms/{room.room}/leave"))
+    await room.settles()
+    refused = await bob.post(f"/join/{room.room}", {}, via=["a"])
+    assert refused.status == 403 and "BOBPHONE" in refused.json["error"]
+    await joins(tablet, room.room, "a")
+    good(await tablet.post(f"/rooms/{room.room}/leave"))
+    await room.settles()
+    await votes("unban")
+    await joins(bob, room.room, "a")
+    event = await member_event(room["alice"], room.room, bob)
+    ban = await room.state("alice", DEVICE_BAN, key_of(bob.user_id, "BOBPHONE")[1])
+    assert ban["banned"] is False
+
+    def cited(txn):
+        return {events.get(txn, room.room, one).event.type for one in event.auth_events}
+
+    assert DEVICE_BAN in await room["alice"].home.server.database.read(cited), "what was decided about a device is cited by its events"

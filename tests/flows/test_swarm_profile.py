@@ -1,5 +1,7 @@
 """One profile, seen by ordinary clients as name, topic and avatar: set from either side, and the same everywhere after a partition."""
 
+import random
+
 import pytest
 
 from homeserver.events.swarm.names import PROFILE
@@ -130,3 +132,39 @@ async def test_what_a_room_was_called_is_what_its_successor_is_called(network: N
     old = good(await room["alice"].post("/createRoom", {}))["room_id"]
     refused = await room["alice"].post(f"/rooms/{old}/upgrade", {"new_version": SWARM.id})
     assert (refused.status, refused.json["errcode"]) == (400, "M_INVALID_PARAM")
+
+
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 100))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@story
+async def test_whoever_edits_what_in_whatever_partition_all_are_shown_one_profile(network: Network, seed: int) -> None:
+    dice, people = random.Random(seed), ("alice", "bob", "carla")
+    room = await swarm(network, *people)
+    await room.empowers("bob", "carla")
+    for number in range(14):
+        network.down.clear()
+        if dice.random() < 0.7:
+            room.goes_down(*dice.sample(people, dice.choice((1, 2))))
+        name, text = dice.choice(people), f"{number}"
+        edit = dice.randrange(6)
+        if edit == 0:
+            await room.says(name, text)
+        elif edit == 1:
+            good(await room[name].put(f"{room.path}/profile", {"title": text, "avatar": f"mxc://x/{text}"}))
+        else:
+            kind = dice.choice(sorted(SHOWING))
+            good(await room[name].put(f"/rooms/{room.room}/state/{kind}", {SHOWING[kind]: text}))
+        await room.settles(dice.choice((0.1, 2, 60)))
+    network.down.clear()
+    await room.settles(4 * 3600)
+    for name in people:
+        good(await room.says(name, f"{name} is back"))
+        await room.settles()
+    await room.settles(600)
+    views = [await seen(room, name) for name in people]
+    assert views[0] == views[1] == views[2], seed
+    profile, shown = views[0]
+    fields = {"name": "title", "topic": "description", "url": "avatar"}
+    assert {fields[name]: value for name, value in shown.items() if value} == profile, seed
