@@ -13,6 +13,7 @@ from homeserver.storage.positions import Horizon, Token
 from homeserver.storage.transactions import Transaction
 from homeserver.storage.writer import GROUP, Act, Answer, Batch, Writer
 
+AT_ONCE = 4  # answers in a turn of the loop: one may be a large piece, of which the socket takes its time
 PAUSE = 0.05  # seconds for which a reader that has nothing to do may keep a state of the database
 
 
@@ -166,6 +167,10 @@ class Readers:
         return mailbox.get()
 
     def _drain(self) -> None:
+        """Give answers.  What comes meanwhile, perhaps because of one of these, waits for the loop's next turn."""
         self._scheduled = False
-        while self._answers:
+        for _ in range(min(AT_ONCE, len(self._answers))):
             self._answer(self._answers.popleft())
+        if self._answers and not self._scheduled:
+            self._scheduled = True
+            self._later(self._drain)
