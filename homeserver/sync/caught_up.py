@@ -64,6 +64,9 @@ class CaughtUp:
             found.upto, found.upto, found.in_rooms, ignored, {**counts, **beside.counts}, dict(beside.key_counts),
             list(beside.fallback_types), token.inbox, introduced, read.keys,
         )  # fmt: skip
+        self._keep(viewer, standing)
+
+    def _keep(self, viewer: Viewer, standing: Standing) -> None:
         self.database.memory.put(("standing", viewer.user_id, viewer.device_id), standing, standing.size)
 
     def complete(self, viewer: Viewer, counts: Mapping[str, RoomCounts], exact: Token) -> None:
@@ -122,7 +125,9 @@ class CaughtUp:
                 told[room_id] = section
         standing.told = now
         if selection.lazy:
-            standing.introduce({(room_id, user) for room_id in told for user in _introducing(missed.rooms[room_id].said)})
+            members = {(room_id, user) for room_id in told for user in _introducing(missed.rooms[room_id].said)}
+            if members and standing.introduce(members):
+                self._keep(viewer, standing)
         summaries = self._summaries(missed, told) if missed.sized else {}
         came, gone = missed.came_and_went() if missed.moves else (set[str](), NOBODY)
         return Heard(
@@ -217,13 +222,13 @@ def _tellable(selection: Selection, standing: Standing, known: frozenset[tuple[s
         event = said.stored.event
         if event.sender in standing.ignored:
             return False
-        if event.redacts is not None and len(room.said) > 1:  # what it takes away may be among them
-            return False
         if event.state_key is not None and not selection.timeline(event):
             return False
-        if relation(event.content)[1] in ids:
+        if relation(event.content)[1] in ids or event.redacts in ids:
             return False
         ids.add(event.event_id)
+        if said.replaced is not None:
+            ids.add(said.replaced.event.event_id)
     return not selection.lazy or _all_introduced(room_id, room.said, known, selection)
 
 

@@ -87,10 +87,12 @@ class Standing:
             self.mail = [one for one in self.mail if one[0] > inbox]
             self.floor = max(self.floor, inbox)
 
-    def introduce(self, members: set[tuple[str, str]]) -> None:
-        """The device was told these (room, user)."""
-        if members and len(self.introduced) < MOST_INTRODUCED:
-            self.introduced |= members
+    def introduce(self, members: set[tuple[str, str]]) -> bool:
+        """The device was told these (room, user); whether that is remembered."""
+        if len(self.introduced) >= MOST_INTRODUCED:
+            return False
+        self.introduced |= members
+        return True
 
     def _said(self, viewer: Viewer, said: Said) -> bool:
         event = said.stored.event
