@@ -53,6 +53,12 @@ def of_room(txn: Transaction, user_id: str, room_id: str) -> list[tuple[str, byt
     return [(kind, bytes(content)) for kind, content in rows if bytes(content) != REMOVED]
 
 
+def all_of(txn: Transaction, user_id: str) -> list[tuple[str, str, bytes]]:
+    """All there is: room id, type, content."""
+    rows = txn.all("SELECT room_id, type, content FROM account_data WHERE user_id = :user", user=user_id)
+    return [(room_id, kind, bytes(content)) for room_id, kind, content in rows if bytes(content) != REMOVED]
+
+
 def changes(txn: Transaction, user_id: str, low: int, high: int) -> list[tuple[str, str, bytes]]:
     """What changed after `low` up to `high`, removals as `{}`: room id, type, content."""
     rows = txn.all(
