@@ -14,7 +14,7 @@ from homeserver.storage import members, rooms, state, swarm_removals, swarm_requ
 from homeserver.storage.database import Database
 from homeserver.storage.swarm_requests import Accepted
 from homeserver.storage.transactions import Transaction
-from homeserver.swarm.requests import SHOWN, seen_from_outside
+from homeserver.swarm.requests import SHOWN, is_swarm, seen_from_outside
 
 Shown = dict[str, Any]
 
@@ -42,8 +42,7 @@ def _of_user(txn: Transaction, user: UserID) -> list[Shown]:
 
 def _one(txn: Transaction, user: UserID, room_id: RoomID) -> Shown:
     member = members.get(txn, room_id, user)
-    version = rooms.version(txn, room_id) if member is not None else None
-    if member is None or version is None or version.law != "swarm":
+    if member is None or not is_swarm(txn, room_id):
         raise visibility.NoSuchRoom()
     if member.membership == "join":
         return _here(txn, [room_id])[0]

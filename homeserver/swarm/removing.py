@@ -50,9 +50,10 @@ class Removing:
 
     def _remove(self, txn: Transaction, actor: Actor, room_id: RoomID, now: int) -> None:
         user = actor.user_id
+        if members.get(txn, room_id, user) is None or not is_swarm(txn, room_id):
+            raise visibility.NoSuchRoom()  # nothing is read of a room that is hidden from the user
         room, member = rooms.lock(txn, room_id), members.get(txn, room_id, user)
-        if member is None or not is_swarm(txn, room_id):
-            raise visibility.NoSuchRoom()
+        assert member is not None
         if member.membership == "invite":
             # To others nothing has happened yet: nor will it.
             self.requests.hide(txn, actor, room_id, now)
