@@ -17,11 +17,12 @@ from homeserver.receipts.setting import Receipts
 from homeserver.room_keys.requests import Tell
 from homeserver.rooms.entering import Observer
 from homeserver.swarm.displayed import Displayed
+from homeserver.swarm.files.announcing import EDU, Announcing, Known
 from homeserver.swarm.files.fetching import Fetching
 from homeserver.swarm.files.serving import Serving
 from homeserver.swarm.files.shelf import Disk, Shelf
 from homeserver.swarm.files.upkeep import Upkeep
-from homeserver.swarm.files.waiting import EDU, RATES, Known, Waiting, announcing
+from homeserver.swarm.files.waiting import RATES, Waiting
 from homeserver.swarm.preferences import Preferences
 from homeserver.web.limits import Limits
 
@@ -49,8 +50,8 @@ def register(ground: Ground, federation: Federation, receipts: Receipts) -> Shel
     """Make what sees the events of rooms."""
     settings = ground.settings
     disk = Disk(Files(settings.media_folder, ground.offload), int(settings.swarm.kept_free))
-    arrived = announcing(ground.identity.name, federation.edus)
-    shelf = Shelf(ground.database, ground.clock, disk, settings.media, arrived)
+    announcing = Announcing(ground.identity.name, federation.edus)
+    shelf = Shelf(ground.database, ground.clock, disk, settings.media, announcing)
     return Shelves(shelf, receipts, (shelf.observe, receipts.observe))
 
 

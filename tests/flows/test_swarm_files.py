@@ -3,6 +3,9 @@
 import hashlib
 from typing import Any
 
+import pytest
+
+from homeserver.swarm.files import announcing
 from tests.flows.swarming import Swarm, swarm
 from tests.world import Home, Network, Reply, good, story
 
@@ -116,7 +119,7 @@ async def test_what_waits_is_fetched_when_the_sender_returns(network: Network) -
     group.goes_down("alice")
     assert not await has(group, "bob", event)
     assert not await has(group, "carla", event)
-    await group.settles(2 * 3600)
+    await group.settles(1200)
     assert not await has(group, "bob", event)
     network.down.clear()
     await group.says("alice", "I am back")
@@ -131,14 +134,14 @@ async def test_what_waits_is_fetched_from_the_next_one_who_gets_it(network: Netw
     event = await brings(group, "alice")
     group.goes_down("alice")
     assert not await has(group, "carla", event)
-    await group.settles(4 * 3600)
+    await group.settles(1200)
     group.goes_down("carla")
     network.down.discard("a")
     assert (await asks(group, "bob", event, timeout=10_000)).status == 200
     network.down.add("a")
     network.down.discard("c")
     await group.says("carla", "I am here")
-    await group.settles(4 * 3600)
+    await group.settles(1200)
     assert await has(group, "carla", event)
 
 
@@ -148,13 +151,26 @@ async def test_a_holder_says_so_and_those_who_wait_need_not_ask_all(network: Net
     event = await brings(group, "alice")
     group.goes_down("alice")
     assert not await has(group, "carla", event)
-    await group.settles(1800)
+    await group.settles(400)
     before = asked(network, "b")
     brought = good(await group["bob"].post(f"{group.path}/files", CONTENT))
     assert brought["totalSize"] == len(CONTENT)
     await group.settles(5)
     assert await has(group, "carla", event), "Bob had the file from elsewhere, and brought it"
     assert asked(network, "b") == before + 1
+
+
+@story
+async def test_in_a_large_room_only_those_who_asked_are_told(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcing, "MOST_SERVERS", 1)
+    group = await swarm(network, "alice", "bob", "carla")
+    event = await tells(group, "alice", {"tid": "x", "displayName": "x", "totalSize": 3, "sha3sum": hashlib.sha3_512(b"abc").hexdigest()})
+    await group.settles()
+    assert not await has(group, "carla", event, b"abc")
+    await group.settles(120)
+    good(await group["bob"].post(f"{group.path}/files", b"abc"))
+    await group.settles(5)
+    assert await has(group, "carla", event, b"abc")
 
 
 @story
@@ -188,5 +204,6 @@ async def test_several_who_wait_are_served_by_one_fetch_and_one_may_give_up(netw
     assert await rows(network.servers["b"], "swarm_wanted") == 1
     good(await group["bob"].delete(f"{group.path}/files/{event}"))
     assert await rows(network.servers["b"], "swarm_wanted") == 0
-    await group.comes_back("alice")
+    network.down.clear()
+    await group.settles(90)
     assert await rows(network.servers["b"], "swarm_files") == 0

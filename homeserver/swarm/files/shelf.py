@@ -7,7 +7,7 @@ not in, or learn that it is here, by naming it in a room of their own.
 import errno
 import secrets
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,13 @@ from homeserver.storage.rooms import Room
 from homeserver.storage.swarm_files import Held
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import finding
+from homeserver.swarm.files.announcing import Announcing
 from homeserver.swarm.files.naming import Named, named
 from homeserver.swarm.files.parts import Part
 
 TOUCH_MS = 24 * 3600 * 1000
 """How exactly it is known when a file was read last."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-Arrived = Callable[[Transaction, Room, Held], None]
-"""What is done when a file has come to a room here."""
 
 log = Logger()
 
@@ -74,7 +73,7 @@ class Shelf:
     clock: Clock
     disk: Disk
     rules: Media
-    arrived: Arrived
+    announcing: Announcing
 
     def observe(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """An event was accepted: one that names a file is noted."""
@@ -123,7 +122,11 @@ class Shelf:
 
     async def find_for(self, server: ServerName, room_id: RoomID, event_id: EventID) -> Held:
         """The same for a server in the room; raises `NotFound` for all that it is not given."""
-        return await self.database.read(_find_for, server, room_id, event_id)
+        found = await self.database.read(_find_for, server, room_id, event_id)
+        if found.held is None:
+            self.announcing.asked.note(room_id, found.named.sha3, server)
+            raise NotFound("There is no such file here")
+        return found.held
 
     async def bytes(self, held: Held, span: Span) -> AsyncIterator[bytes]:
         """Its bytes.  Where they are gone the file is forgotten, so that it can be had again."""
@@ -147,7 +150,7 @@ class Shelf:
             raise Forbidden("This content is not allowed here")
         room = rooms.get(txn, held.room_id)
         if room is not None and (user is not None or swarm_files.is_wanted(txn, held.room_id, held.sha3)):
-            self.arrived(txn, room, held)
+            self.announcing.arrived(txn, room, held)
             swarm_files.hold(txn, held)
 
     def _may_bring(self, txn: Transaction, user: UserID, room_id: RoomID, size: int) -> None:
@@ -169,7 +172,7 @@ def find(txn: Transaction, user: UserID, room_id: RoomID, event_id: EventID) -> 
     return _found(txn, room_id, stored)
 
 
-def _find_for(txn: Transaction, server: ServerName, room_id: RoomID, event_id: EventID) -> Held:
+def _find_for(txn: Transaction, server: ServerName, room_id: RoomID, event_id: EventID) -> Found:
     room = visibility.find(txn, room_id, server)
     acl.require(txn, room, server)
     if room.version.law != "swarm" or room.departed or not rooms.shares(txn, room_id, server):
@@ -177,10 +180,7 @@ def _find_for(txn: Transaction, server: ServerName, room_id: RoomID, event_id: E
     stored = events.get(txn, room_id, event_id)
     if stored is None or not stored.shown or not visibility.shown_to_server(txn, server, [stored]).get(event_id):
         raise NotFound("There is no such file here")
-    held = _found(txn, room_id, stored).held
-    if held is None:
-        raise NotFound("There is no such file here")
-    return held
+    return _found(txn, room_id, stored)
 
 
 def _found(txn: Transaction, room_id: RoomID, stored: Stored | None) -> Found:

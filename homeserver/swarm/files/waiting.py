@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,18 +19,16 @@ from homeserver.events.errors import Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.events.swarm import fields
-from homeserver.events.vendor import named
 from homeserver.federation.deferring import start
-from homeserver.federation.volatile import Edus
 from homeserver.room_keys import telling
 from homeserver.room_keys.requests import Tell
 from homeserver.rooms import acl
 from homeserver.settings import Swarm
 from homeserver.storage import events, leases, rooms, swarm_files
-from homeserver.storage.rooms import Room
 from homeserver.storage.swarm_files import MIXED, WORK, Held, Wanted, Wish
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm.files import parts, shelf
+from homeserver.swarm.files.announcing import EDU, Known
 from homeserver.swarm.files.fetching import Attempt, Came, Fetching, Goal
 from homeserver.swarm.files.parts import Part
 from homeserver.swarm.files.shelf import FULL, Found, Shelf
@@ -38,7 +36,6 @@ from homeserver.units import Rate
 from homeserver.web.limits import Limits
 from homeserver.work import Work, until
 
-EDU: Final = named("file")
 AT_ONCE, AT_ONCE_OF_USER = 8, 2
 MOST_OF_USER = 100
 FIRST_MS, LONGEST_MS, FULL_MS = 15_000, 3600_000, 600_000
@@ -46,8 +43,6 @@ SWEEP_MS = 300_000
 RATES = {EDU: Rate(1, 200)}  # what a server may say
 LEASE_MS, LOOK_SECONDS = 90_000, 30.0
 MAX_WAIT_MS = 30_000
-MOST_KNOWN = 10_000  # files of which it is remembered who said to have them
-HOLDERS_KNOWN = 20
 
 Key = tuple[str, str, int]
 
@@ -63,24 +58,6 @@ class Progress:
     size: int
     received: int
     fetching: bool
-
-
-@dataclass
-class Known:
-    """Which servers said to hold which files: a hint, in memory, the oldest forgotten first."""
-
-    _holders: dict[tuple[str, str], list[ServerName]] = field(default_factory=dict)
-
-    def note(self, room_id: str, sha3: str, server: ServerName) -> None:
-        """A server says that it has a file."""
-        found = self._holders.pop((room_id, sha3), [])
-        self._holders[room_id, sha3] = [server, *(one for one in found if one != server)][:HOLDERS_KNOWN]
-        if len(self._holders) > MOST_KNOWN:
-            del self._holders[next(iter(self._holders))]
-
-    def of(self, room_id: str, sha3: str) -> list[ServerName]:
-        """Who said so of a file, the latest first."""
-        return self._holders.get((room_id, sha3), [])
 
 
 @dataclass
@@ -316,17 +293,6 @@ class Waiting:
         if await threads(parts.any_in, self._folder):
             wanted = {self._path(file).name for file in await self.shelf.database.read(swarm_files.all_wanted)}
             await threads(parts.sweep, self._folder, wanted, SWEEP_MS / 1000)
-
-
-def announcing(name: ServerName, edus: Edus) -> shelf.Arrived:
-    """The servers of a room are told which files are here."""
-
-    def arrived(txn: Transaction, room: Room, held: Held) -> None:
-        others = [server for server in rooms.joined_servers(txn, room.room_id) if server != name]
-        content = {"room_id": room.room_id, "sha3sum": held.sha3}
-        txn.on_commit(edus.send, others, EDU, content, f"{room.room_id} {held.sha3}")
-
-    return arrived
 
 
 def _is_wanted(txn: Transaction, origin: ServerName, room_id: RoomID, sha3: str) -> bool:
