@@ -8,6 +8,7 @@ import hashlib
 import os
 import time
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -22,17 +23,20 @@ class Part:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1
+        # A thread may still write when nobody waits for it any more: meanwhile its descriptor must not become that of another file.
+        self._lock = RLock()
         self._sha3, self._sha2 = hashlib.sha3_512(), hashlib.sha256()
         self.size = 0
 
     def open(self, most: int) -> Self:
         """Take up what was written before, if it is not more than `most` bytes."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self._path, OPEN, 0o600)
-        if os.fstat(self._descriptor).st_size > most:
-            os.ftruncate(self._descriptor, 0)
-        while piece := os.read(self._descriptor, PIECE):
-            self._hash(piece)
+        with self._lock:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, OPEN, 0o600)
+            if os.fstat(self._descriptor).st_size > most:
+                os.ftruncate(self._descriptor, 0)
+            while piece := os.read(self._descriptor, PIECE):
+                self._hash(piece)
         return self
 
     def _hash(self, data: bytes) -> None:
@@ -44,20 +48,25 @@ class Part:
         """Write more of it; what could not be written is not counted."""
         data = b"".join(pieces)
         left = memoryview(data)
-        try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError:
-            os.ftruncate(self._descriptor, self.size)
-            os.lseek(self._descriptor, self.size, os.SEEK_SET)
-            raise
-        self._hash(data)
+        with self._lock:
+            try:
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
+            except OSError:
+                self._cut(self.size)
+                raise
+            self._hash(data)
+
+    def _cut(self, size: int) -> None:
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, size)
+            os.lseek(self._descriptor, size, os.SEEK_SET)
 
     def restart(self) -> None:
         """Begin anew."""
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self._sha3, self._sha2, self.size = hashlib.sha3_512(), hashlib.sha256(), 0
+        with self._lock:
+            self._cut(0)
+            self._sha3, self._sha2, self.size = hashlib.sha3_512(), hashlib.sha256(), 0
 
     @property
     def sha3(self) -> str:
@@ -71,10 +80,11 @@ class Part:
 
     def finish(self, target: Path) -> Blob:
         """Put it where it belongs, safe from power cuts."""
-        os.fsync(self._descriptor)
-        settle(self._path, target)
-        self.close()
-        return Blob(self.digest, self.size)
+        with self._lock:
+            os.fsync(self._descriptor)
+            settle(self._path, target)
+            self.close()
+            return Blob(self.digest, self.size)
 
     def discard(self) -> None:
         """Leave nothing of it."""
@@ -83,9 +93,10 @@ class Part:
 
     def close(self) -> None:
         """Leave it where it is."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
