@@ -1,7 +1,7 @@
 """How an invite gets to the server of who is invited.  docs/flows/joining.md, docs/flows/swarms.md
 
 In most rooms it is signed there first and enters the room then.  A swarm asks no other server for what happens in it: there an invite
-enters the room at once, and is brought to that server as soon as it answers.
+enters the room at once, and is brought to that server as soon as it answers.  So is the word that it was withdrawn.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from twisted.logger import Logger
 
 from homeserver.errors import Refused
-from homeserver.events import arrival
+from homeserver.events import arrival, canonical
 from homeserver.events import event as events_core
 from homeserver.events.drafts import Draft
 from homeserver.events.errors import BadSignature, Denied, Malformed
@@ -21,6 +21,7 @@ from homeserver.events.swarm.names import DEVICE
 from homeserver.federation.deferring import Shared, start
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
+from homeserver.federation.parcels import Item, content
 from homeserver.federation.peers import Invitation, Peers
 from homeserver.rooms import routing
 from homeserver.rooms.entering import Observer
@@ -43,14 +44,15 @@ log = Logger()
 
 
 def observe(name: ServerName, now: Callable[[], int]) -> Observer:
-    """Who must see each event: notes invites into swarms by users of the server `name`, and that such an invite stands no more."""
+    """Who must see each event: notes invites into swarms by users of the server `name`, and what becomes of them."""
 
     def see(txn: Transaction, room: Room, stored: Stored) -> None:
         event = stored.event
         if event.type != "m.room.member" or event.state_key is None or room.version.law is None:
             return
         target = UserID(event.state_key)
-        if event.membership == "invite" and event.sender.domain == name != target.domain:
+        ours = event.sender.domain == name != target.domain
+        if ours and (event.membership == "invite" or _withdraws(txn, stored, target)):
             swarm_requests.send(txn, Outgoing(event.room_id, target, event.event_id, now() + FIRST_MS))
             txn.wake(WORK)
         else:
@@ -139,6 +141,9 @@ class Delivering:
         if event is None:
             return
         server = ServerName(target.domain)
+        if event.membership != "invite":
+            await self._retract(event, target)
+            return
         try:
             await self.peers.invite(server, room_id, event.event_id, await database.read(_invitation, event))
         except Answered as error:
@@ -150,29 +155,46 @@ class Delivering:
             return
         await database.write(swarm_requests.sent, room_id, target)
 
+    async def _retract(self, event: Event, target: UserID) -> None:
+        """Tell the server of a user whose invite was withdrawn: it is not in the room, so it would never hear of what it missed there."""
+        item = Item(event.event_id, canonical.merged(event.body, event.envelope))
+        body = content(self.timeline.identity.name, self.timeline.clock.now(), [item], [])
+        try:
+            await self.peers.send_transaction(ServerName(target.domain), event.event_id, body)
+        except PeerError as error:
+            if not isinstance(error, Answered) or error.status >= 500:
+                return
+        await self.timeline.database.write(swarm_requests.sent, event.room_id, target)
+
     def _withdraw(self, txn: Transaction, invite: Event, reason: str) -> None:
         """Take the invite back in the name of who invited, if it still stands and they may."""
         target = UserID(invite.state_key or "")
         room, member = rooms.lock(txn, invite.room_id), members.get(txn, invite.room_id, target)
-        swarm_requests.sent(txn, invite.room_id, target)
         if room is None or room.departed or member is None or member.event_id != invite.event_id:
             return
-        content = {"membership": "leave", "reason": reason}
-        draft = Draft("m.room.member", invite.sender, content, target, device=invite.content.get(DEVICE))
+        left = {"membership": "leave", "reason": reason}
+        draft = Draft("m.room.member", invite.sender, left, target, device=invite.content.get(DEVICE))
         try:
             room, _ = self.timeline.append(txn, room, draft, self.timeline.clock.now())
+            rooms.store(txn, room)
         except Denied as error:
             log.info("The invite of {user} to {room} stays: {error}", user=target, room=invite.room_id, error=error)
-            return
-        rooms.store(txn, room)
+        swarm_requests.sent(txn, invite.room_id, target)  # who refused it knows
+
+
+def _withdraws(txn: Transaction, stored: Stored, target: UserID) -> bool:
+    """Whether an event ends the invite of a user whose server is not in the room."""
+    if stored.event.membership != "leave" or stored.replaces is None or rooms.joined_of(txn, stored.room_id, target.domain):
+        return False
+    return events.by_number(txn, [stored.replaces])[stored.replaces].event.membership == "invite"
 
 
 def _standing(txn: Transaction, room_id: RoomID, target: UserID) -> Event | None:
-    """The invite that is to be delivered, if it still stands; else it is forgotten."""
+    """The invite, or its end, that is to be delivered, if it still stands; else it is forgotten."""
     one, member = swarm_requests.outgoing(txn, room_id, target), members.get(txn, room_id, target)
     if one is None:
         return None
-    if member is None or member.membership != "invite" or member.event_id != one.event_id:
+    if member is None or member.event_id != one.event_id:
         swarm_requests.sent(txn, room_id, target)
         return None
     return events.by_number(txn, [member.num])[member.num].event

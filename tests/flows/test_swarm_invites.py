@@ -134,12 +134,27 @@ async def test_what_does_not_stand_any_more_is_not_brought(network: Network) -> 
     network.down.add("b")
     good(await invites(room["alice"], room.room, bob))
     good(await room["alice"].put(f"/rooms/{room.room}/state/m.room.member/{bob.user_id}", {"membership": "leave"}))
-    assert await waiting(room["alice"].home) == 0
     network.down.remove("b")
     network.log.clear()
     await room.settles(400)
     assert not [path for _, _, _, path in network.log if "/invite/" in path]
-    assert await membership(bob, room.room, bob) is None
+    assert await membership(bob, room.room, bob) is None and await waiting(room["alice"].home) == 0
+
+
+@story
+async def test_that_it_was_withdrawn_is_told_to_a_server_that_was_down_then(network: Network) -> None:
+    room = await swarm(network, "alice", "carla")
+    bob = await person(network, "bob")
+    good(await invites(room["alice"], room.room, bob))
+    since = good(await bob.get("/sync"))["next_batch"]
+    network.down.add("b")
+    good(await room["alice"].put(f"/rooms/{room.room}/state/m.room.member/{bob.user_id}", {"membership": "leave"}))
+    await room.settles(60)
+    assert await membership(bob, room.room, bob) == "invite"
+    network.down.remove("b")
+    await room.settles(400)
+    assert await membership(bob, room.room, bob) == "leave" and await waiting(room["alice"].home) == 0
+    assert room.room in good(await bob.get("/sync", since=since))["rooms"]["leave"]
 
 
 @story
@@ -150,7 +165,11 @@ async def test_an_invite_that_expires_before_it_is_brought_is_over(network: Netw
     network.down.add("b")
     good(await invites(room["alice"], room.room, bob))
     await room.settles(700)
-    assert await membership(room["alice"], room.room, bob) == "leave" and await waiting(room["alice"].home) == 0
+    assert await membership(room["alice"], room.room, bob) == "leave"
+    network.down.remove("b")
+    network.log.clear()
+    await room.settles(400)
+    assert not [path for _, _, _, path in network.log if "/invite/" in path] and await waiting(room["alice"].home) == 0
 
 
 @story
