@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from homeserver.events.identifiers import ServerName
-from homeserver.storage import events, read_ahead, room_jobs
+from homeserver.storage import events, read_ahead, receipts, room_jobs
 from homeserver.storage.receipts import Receipt
+from tests.push.house import House, now
 from tests.world import Client, Home, Network, good, story
 
 
@@ -98,3 +102,36 @@ async def test_of_one_reader_a_few_are_kept_and_with_the_room_they_go(network: N
     assert await database.read(read_ahead.latest, room, ServerName("nobody")) is None
     await database.write(room_jobs.purge_room, room)
     assert await database.read(kept) == []
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["reads", "arrives"]), st.integers(0, 5)), max_size=14)
+
+
+@given(STEPS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_in_whatever_order_receipts_and_events_come_the_furthest_of_both_stands(steps: list[tuple[str, int]]) -> None:
+    house = House()
+    ids = [house.says("alice") for _ in range(6)]
+    here: set[int] = set()
+    read: set[int] = set()
+    before = -1
+
+    def takes(txn: Any, step: str, index: int) -> None:
+        stored = events.get(txn, house.room, ids[index])
+        assert stored is not None
+        receipt = Receipt(house.room, "@bob:b", "m.read", "", ids[index], stored.order if index in here else None, 1)
+        if step == "arrives":
+            read_ahead.arrived(txn, stored)
+        elif index in here:
+            receipts.put(txn, receipt)
+        else:
+            read_ahead.wait(txn, receipt)
+
+    for step, index in steps:
+        (here if step == "arrives" else read).add(index)
+        now(house.database.write(takes, step, index))
+        found = now(house.database.read(receipts.of_rooms, "@bob:b", [house.room]))
+        place = max((ids.index(one.event_id) for one in found), default=-1)
+        assert place >= before and place == max(here & read, default=-1)
+        before = place
+    house.close()
