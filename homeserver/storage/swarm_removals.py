@@ -64,7 +64,8 @@ def due(txn: Transaction, now: int, limit: int) -> list[Removal]:
 def postpone(txn: Transaction, one: Removal, until: int) -> bool:
     """Look again at `until`, should it still be there; False where another process did so."""
     return txn.run(
-        "UPDATE swarm_removals SET due_ts = :until, tries = tries + 1 WHERE user_id = :user AND room_id = :room AND due_ts = :due",
+        "UPDATE swarm_removals SET due_ts = :until, tries = CASE WHEN tries < 99 THEN tries + 1 ELSE tries END"
+        " WHERE user_id = :user AND room_id = :room AND due_ts = :due",
         until=until, user=one.user_id, room=one.room_id, due=one.due_ts,
     ) > 0  # fmt: skip
 

@@ -83,7 +83,8 @@ def outgoing_due(txn: Transaction, now: int, limit: int) -> list[Outgoing]:
 def postpone_outgoing(txn: Transaction, one: Outgoing, until: int) -> bool:
     """Try again at `until`, should it still be there; False where another process did so."""
     return txn.run(
-        "UPDATE swarm_outgoing SET due_ts = :until, tries = tries + 1 WHERE room_id = :room AND user_id = :user AND event_id = :id"
+        "UPDATE swarm_outgoing SET due_ts = :until, tries = CASE WHEN tries < 99 THEN tries + 1 ELSE tries END"
+        " WHERE room_id = :room AND user_id = :user AND event_id = :id"
         " AND due_ts = :due",
         until=until, room=one.room_id, user=one.user_id, id=one.event_id, due=one.due_ts,
     ) > 0  # fmt: skip
@@ -143,7 +144,8 @@ def accepted_due(txn: Transaction, now: int, limit: int) -> list[Accepted]:
 def postpone_accepted(txn: Transaction, one: Accepted, until: int) -> bool:
     """Try again at `until`, should it still be there; False where another process did so."""
     return txn.run(
-        "UPDATE swarm_accepted SET due_ts = :until, tries = tries + 1 WHERE user_id = :user AND room_id = :room AND due_ts = :due",
+        "UPDATE swarm_accepted SET due_ts = :until, tries = CASE WHEN tries < 99 THEN tries + 1 ELSE tries END"
+        " WHERE user_id = :user AND room_id = :room AND due_ts = :due",
         until=until, user=one.user_id, room=one.room_id, due=one.due_ts,
     ) > 0  # fmt: skip
 
