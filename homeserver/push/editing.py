@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any
 
 import orjson
@@ -17,6 +16,8 @@ from homeserver.storage.transactions import Transaction
 
 ANY_NAME = "%name%"
 ANYBODY = f"@{ANY_NAME}:%server%"
+# The rules of who changed nothing, as JSON, in pieces: between them stands who it is.
+NOBODYS_RULES = re.split(f"({ANYBODY}|{ANY_NAME})".encode(), orjson.dumps(NO_RULES.shown(ANYBODY)))
 
 
 def of_user(txn: Transaction, user_id: str) -> Ruleset:
@@ -36,13 +37,7 @@ def encoded(raw: bytes | None, user_id: str) -> bytes:
         return orjson.dumps(rules.load(raw).shown(user_id))
     user, name = (orjson.dumps(text)[1:-1] for text in (user_id, UserID(user_id).localpart))
     said = {ANYBODY.encode(): user, ANY_NAME.encode(): name}
-    return b"".join([said.get(piece, piece) for piece in _nobodys_rules()])
-
-
-@cache
-def _nobodys_rules() -> list[bytes]:
-    """The rules of who changed nothing, as JSON, in pieces: between them stands who it is."""
-    return re.split(f"({ANYBODY}|{ANY_NAME})".encode(), orjson.dumps(NO_RULES.shown(ANYBODY)))
+    return b"".join([said.get(piece, piece) for piece in NOBODYS_RULES])
 
 
 def shown_if_changed(txn: Transaction, user_id: str, ranges: Iterable[tuple[int, int]]) -> dict[str, Any] | None:

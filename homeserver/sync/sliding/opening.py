@@ -31,6 +31,7 @@ class Opening:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._waiting: dict[Connection, tuple[int, State]] = {}
+        self._writing: dict[Connection, tuple[int, State]] = {}
         self._scheduled = False
 
     async def open(self, owner: Connection, state: State) -> int:
@@ -49,8 +50,10 @@ class Opening:
 
     async def settle(self, owner: Connection) -> None:
         """Have the connection written, if it still waits for that."""
-        if owner in self._waiting:
-            await self._write([(owner, *self._waiting.pop(owner))])
+        # One that is being written is written once more: the same again, and when that is done it is there.
+        opened = self._waiting.pop(owner, None) or self._writing.get(owner)
+        if opened is not None:
+            await self._write({owner: opened})
 
     def _later(self) -> None:
         self._scheduled = False
@@ -59,11 +62,18 @@ class Opening:
     def _write_all(self) -> None:
         waiting, self._waiting = self._waiting, {}
         if waiting:
-            self._write([(owner, *what) for owner, what in waiting.items()])
+            self._write(waiting)
 
-    def _write(self, opened: list[tuple[Connection, int, State]]) -> Deferred[None]:
-        work = self._database.write(_write, opened, self._clock.now())
-        return work.addErrback(lambda failure: log.failure("Connections of sliding sync could not be written", failure))
+    def _write(self, opened: dict[Connection, tuple[int, State]]) -> Deferred[None]:
+        self._writing.update(opened)
+        work = self._database.write(_write, [(owner, *what) for owner, what in opened.items()], self._clock.now())
+        work.addErrback(lambda failure: log.failure("Connections of sliding sync could not be written", failure))
+        return work.addCallback(self._written, opened)
+
+    def _written(self, done: None, opened: dict[Connection, tuple[int, State]]) -> None:
+        for owner, what in opened.items():
+            if self._writing.get(owner) is what:
+                del self._writing[owner]
 
 
 def _write(txn: Transaction, opened: Iterable[tuple[Connection, int, State]], now: int) -> None:
