@@ -77,10 +77,11 @@ def next_due(txn: Transaction) -> int | None:
 
 
 def is_wanted(txn: Transaction, room_id: str) -> bool:
-    """Whether a local user is in the room or invited, or has left it and still has it in their list."""
+    """Whether a local user is in the room or invited, or was in it and still has it in their list."""
     found = txn.value(
-        "SELECT 1 FROM members WHERE room_id = :room AND local = 1"
-        " AND (membership IN ('join', 'invite', 'knock') OR forgotten = 0) LIMIT 1",
+        "SELECT 1 FROM members WHERE room_id = :room AND local = 1 AND (membership IN ('join', 'invite', 'knock') OR (forgotten = 0"
+        " AND EXISTS (SELECT 1 FROM membership_changes changes WHERE changes.user_id = members.user_id"
+        " AND changes.room_id = members.room_id AND changes.membership = 'join'))) LIMIT 1",
         room=room_id,
     )  # fmt: skip
     return found is not None

@@ -122,6 +122,18 @@ async def test_the_data_stays_for_others_of_the_same_server(network: Network) ->
 
 
 @story
+async def test_who_rejected_an_invite_keeps_nothing(network: Network) -> None:
+    room = await swarm(network, "alice", "bob")
+    ben = await person(network, "ben")
+    good(await invites(room["alice"], room.room, ben))
+    good(await ben.post(f"/rooms/{room.room}/leave"))
+    await room.settles()
+    await removes(room["bob"], room.room)
+    await room.settles(60)
+    assert await left_of(ben.home, room.room) == {}
+
+
+@story
 async def test_an_ordinary_client_leaves_and_forgets_as_ever(network: Network) -> None:
     room = await swarm(network, "alice", "bob")
     good(await room["bob"].post(f"/rooms/{room.room}/leave"))
