@@ -215,6 +215,6 @@ class Asker:
         def hide(text: str) -> str:
             text = re.sub(mine, "ASKER", re.sub(names, "NAMED", text))
             # Ids that are made of these, tokens and times.
-            return re.sub(r"(\$|%24)[\w-]{43}|\b[\w-]{18,}\b|\b\d{13}\b|[0-9a-f]{12}\.\d+|\bsp1_[^\"]*", "MADE", text)
+            return re.sub(r"(\$|%24)[\w-]{43}|\b[\w-]{18,}\b|\b\d{13}\b|[0-9a-f]{6,12}\.\d+|\bsp1_[^\"]*", "MADE", text)
 
         return hide
