@@ -158,6 +158,27 @@ async def test_nonsense_costs_nothing_and_the_next_one_is_asked(network: Network
 
 
 @story
+async def test_one_that_never_answers_keeps_nobody_waiting(network: Network) -> None:
+    group, event = await three(network)
+    network.silent.add("a")
+    network.latency = 0.05
+    began = network.reactor.seconds()
+    assert (await asks(group, "carla", event, timeout=5000)).raw == CONTENT
+    assert network.reactor.seconds() - began < 1
+    assert asked(network, "a") == 1
+
+
+@story
+async def test_one_that_answers_and_then_says_nothing_costs_its_silence_once(network: Network) -> None:
+    group, event = await three(network)
+    stalls = crooked(network, "a", sends(lambda start: in_pieces(CONTENT[start:], network, 40.0, 300_000)))
+    assert not await has(group, "carla", event)
+    await group.settles(200)
+    assert await has(group, "carla", event)
+    assert len(stalls) <= 2
+
+
+@story
 async def test_who_trickles_gives_up_its_place_to_one_who_goes_on_from_there(network: Network) -> None:
     group, event = await three(network)
     crooked(network, "a", sends(lambda start: in_pieces(CONTENT[start:], network, 1.0)))
