@@ -144,7 +144,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
     shelves = swarm_things.register(on, others, attentive.receipts)
     watching = (*watching, in_swarms(*swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers))
-    in_rooms = rooms.compose(on, observers=watching, guards=swarm.guards(on))
+    in_rooms = rooms.compose(on, observers=watching, guards=swarm.guards(on), partings=swarm.partings(on))
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)
     watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)

@@ -15,12 +15,13 @@ from homeserver.composition.rooms import Rooms
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.membership.leaves import Actor
 from homeserver.periodic import Periodic
-from homeserver.rooms.entering import Observer
-from homeserver.swarm import acting
+from homeserver.rooms.entering import Observer, Parting
+from homeserver.swarm import acting, parting
 from homeserver.swarm.about import About
 from homeserver.swarm.acting import Acting
 from homeserver.swarm.calls import Calls
 from homeserver.swarm.outdated import EDU, Outdated
+from homeserver.swarm.parting import Farewells
 from homeserver.swarm.profiles import Profiles
 from homeserver.swarm.speaking import Order, Speaking
 from homeserver.swarm.votes import Voting
@@ -47,6 +48,11 @@ def guards(ground: Ground) -> tuple[Observer, ...]:
     return (_outdated(ground).guard,)
 
 
+def partings(ground: Ground) -> tuple[Parting, ...]:
+    """Who must hear of servers that a merge has put out of a room."""
+    return (parting.observe(ground.clock.now),)
+
+
 def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Membership) -> Swarms:
     """Make it."""
     timeline = rooms.timeline
@@ -59,7 +65,8 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
         SwarmVotes(voting),
         SwarmMessages(speaking, calls),
     )
-    services = (acts.work, Periodic(ground.clock, HOUR, outdated.tidy))
+    farewells = Farewells(timeline, federation.peers)
+    services = (acts.work, farewells.work, Periodic(ground.clock, HOUR, outdated.tidy))
     return Swarms({EDU: outdated.receive}, endpoints, services)
 
 

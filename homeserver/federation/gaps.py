@@ -62,6 +62,11 @@ class _Place:
     heads: tuple[str, ...]
     depth: int
 
+    @property
+    def may_heal(self) -> bool:
+        """Whether a refusal is not the last word: in a swarm who knows that we are banned refuses us what the ban rests on."""
+        return self.version.law == "swarm"
+
 
 @dataclass(frozen=True)
 class Gaps:
@@ -103,7 +108,7 @@ class Gaps:
             answered = await self._walk(place, event, missing)
             missing = await database.read(_without_state, event)
             if missing and answered:
-                raise Unfillable(f"its predecessors {missing} were not given to us")
+                raise Unfillable(f"its predecessors {missing} were not given to us", later=place.may_heal)
         for _ in range(ROUNDS):
             if missing and before is None:
                 before = await self._state_before(place, event, missing)
@@ -190,7 +195,7 @@ class Gaps:
         await self.timeline.outliers(place.room_id, place.version, list(found.values()))
         here = await self.timeline.database.read(events.numbers, place.room_id, missing)
         if len(here) < len(set(missing)):
-            raise Unfillable(f"the auth events {sorted(set(missing) - here.keys())} could not be had")
+            raise Unfillable(f"the auth events {sorted(set(missing) - here.keys())} could not be had", later=place.may_heal)
 
     # --- asking ------------------------------------------------------------------------------------------
 
@@ -202,7 +207,7 @@ class Gaps:
                 return await question(server)
             except PeerError as error:
                 errors.append(error)
-        later = all(isinstance(error, Unreachable | TimedOut) for error in errors)
+        later = place.may_heal or all(isinstance(error, Unreachable | TimedOut) for error in errors)
         raise Unfillable("; ".join(map(str, errors)), later=later)
 
     async def _singly(self, place: _Place, ids: Iterable[str]) -> list[Event]:

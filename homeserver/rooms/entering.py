@@ -18,6 +18,7 @@ from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
 
 Observer = Callable[[Transaction, Room, Stored], None]
+Parting = Callable[[Transaction, Room, ServerName], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,15 @@ class Decision:
 class Entrance:
     """How events enter rooms on the server `name`; `observers` see each one that was accepted, in its transaction.
 
-    `guards` see each one that came alone and was rejected: not those of history, nor of a state that was fetched.
+    `guards` see each one that came alone and was rejected: not those of history, nor of a state that was fetched.  `partings` hear of
+    servers that a merge has put out of a room: no event says so, and none goes there any more.
     """
 
     name: ServerName
     observers: tuple[Observer, ...]
     stamps: Stamps
     guards: tuple[Observer, ...] = ()
+    partings: tuple[Parting, ...] = ()
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored).
@@ -184,7 +187,16 @@ class Entrance:
             room = replace(room, departed=False)
         elif local_left and not members.any_local_joined(txn, room.room_id):
             room = replace(room, departed=True)
-        return self._count(txn, room, {server: change for server, change in servers.items() if change})
+        room = self._count(txn, room, {server: change for server, change in servers.items() if change})
+        if self.partings and any(change < 0 for change in servers.values()):
+            self._part(txn, room, {UserID(stored.key[1]).domain for stored in changed if stored.num not in hints})
+        return room
+
+    def _part(self, txn: Transaction, room: Room, moved: set[ServerName]) -> None:
+        """Of these servers, whose members a merge has changed, tell of those that have none left in the room."""
+        for server in moved - {self.name} - set(rooms.server_set(txn, room.servers)):
+            for parting in self.partings:
+                parting(txn, room, server)
 
     def _count(self, txn: Transaction, room: Room, changes: dict[str, int]) -> Room:
         """Add to the numbers of joined members that servers have; the room with the servers that are in it then."""

@@ -7,6 +7,8 @@ from homeserver.events.identifiers import RoomID
 from homeserver.storage.transactions import Transaction
 
 WORK = "swarm_motions"
+# Before the name of a server that a merge has put out of the room, and that has to hear of it, in the place of a motion.
+FAREWELL = "farewell "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,19 @@ def drop(txn: Transaction, look: Look) -> None:
     txn.run("DELETE FROM swarm_motions WHERE room_id = :room AND motion = :motion", room=look.room_id, motion=look.motion)
 
 
-def next_due(txn: Transaction) -> int | None:
-    """When there is something to look at."""
-    found: int | None = txn.value("SELECT MIN(due) FROM swarm_motions")
+def next_due(txn: Transaction, farewells: bool = False) -> int | None:
+    """When there is a motion, or a farewell, to look at."""
+    found: int | None = txn.value(
+        f"SELECT MIN(due) FROM swarm_motions WHERE motion {'' if farewells else 'NOT'} LIKE :farewells", farewells=FAREWELL + "%"
+    )
     return found
 
 
-def due(txn: Transaction, now: int, limit: int) -> Sequence[Look]:
-    """What is to be looked at now, the oldest first."""
+def due(txn: Transaction, now: int, limit: int, farewells: bool = False) -> Sequence[Look]:
+    """What of these is to be looked at now, the oldest first."""
     rows = txn.all(
-        "SELECT room_id, motion, since, due FROM swarm_motions WHERE due <= :now ORDER BY due LIMIT :limit", now=now, limit=limit
-    )
+        "SELECT room_id, motion, since, due FROM swarm_motions"
+        f" WHERE due <= :now AND motion {'' if farewells else 'NOT'} LIKE :farewells ORDER BY due LIMIT :limit",
+        now=now, limit=limit, farewells=FAREWELL + "%",
+    )  # fmt: skip
     return [Look(RoomID(room), motion, since, due) for room, motion, since, due in rows]

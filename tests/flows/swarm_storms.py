@@ -1,5 +1,7 @@
-"""Storms over real servers: several swarms at once on four servers that lose and find each other, with people who vote and quarrel, a hostile
-member and a hostile server.  What each does grows from the number of its swarm, when the servers are torn apart from that of the storm.
+"""Storms over real servers: several swarms at once on four servers that lose and find each other, with people who vote and quarrel,
+a hostile member and a hostile server.
+
+What each does grows from the number of its swarm, when the servers are torn apart from that of the storm.
 """
 
 import random
@@ -39,7 +41,7 @@ class Storm:
     seed: int
     network: Network
     people: dict[str, Client]
-    room: RoomID = RoomID("")
+    room: RoomID = field(default_factory=lambda: RoomID(""))
     dice: random.Random = field(default_factory=random.Random)
     done: list[str] = field(default_factory=list)
 
@@ -174,13 +176,15 @@ class Storm:
         root = place.state_after if self.dice.random() < 0.8 else here.state_root
         whom = self.someone().user_id
         voters = self.dice.sample([str(one.user_id) for one in self.people.values()], self.dice.randint(0, 4))
+        against = Motion("ban", "user", whom)
+        vote = {"action": "ban", "kind": "user", "target": whom}
         kind, content, key = self.dice.choice(
             [
                 ("m.room.member", {"membership": "ban", names.VOTES: voters}, str(whom)),
                 ("m.room.member", {"membership": "join"}, str(who)),
                 ("m.room.member", {"membership": "invite"}, str(whom)),
-                (names.VOTE, {"action": "ban", "kind": "user", "target": whom}, Motion("ban", "user", whom).key(who)[1]),
-                (names.VOTE, {"action": "ban", "kind": "user", "target": whom}, Motion("ban", "user", whom).key(voters[0] if voters else who)[1]),
+                (names.VOTE, vote, against.key(who)[1]),
+                (names.VOTE, vote, against.key(voters[0] if voters else who)[1]),
                 ("m.room.power_levels", {"users": {str(who): 100, str(whom): 100}}, ""),
                 ("m.room.message", {"msgtype": "m.text", "body": "from the past"}, None),
                 ("org.example.unknown", {}, None),
@@ -259,7 +263,7 @@ async def homes(network: Network) -> dict[str, Client]:
 
 
 async def rage(network: Network, number: int, seeds: range, rounds: int = 4, acts: int = 5) -> list[Storm]:
-    """Storms of these seeds over the same four servers, torn apart as `number` says; in the end all is mended and everybody has heard all."""
+    """Storms of these seeds over the same four servers, torn apart as `number` says; in the end everybody has heard all."""
     people = await homes(network)
     storms = [Storm(seed, network, people) for seed in seeds]
     for storm in storms:

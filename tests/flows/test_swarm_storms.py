@@ -1,4 +1,4 @@
-"""Swarms in storms, over real servers: all end with one state, nobody is banned without a majority, and whom a majority wants out is out."""
+"""Swarms in storms, over real servers: all end with one state, nobody is banned without a majority, and what a majority wants is done."""
 
 from collections import Counter
 

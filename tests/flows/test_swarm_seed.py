@@ -1,0 +1,95 @@
+"""Alice, Bob, Carla and Denys over four real servers: the table of docs/swarm.md, played by ordinary clients with `/ban`."""
+
+from dataclasses import replace
+
+import pytest
+
+from homeserver.units import Duration
+from tests.flows.swarming import NAMES, Swarm, swarm
+from tests.world import SETTINGS, Network, story
+
+IMPATIENT = replace(SETTINGS.federation, max_retry_delay=Duration.parse("10s"))
+TORN = {frozenset(pair) for pair in (("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"))}
+
+
+async def four(network: Network, *admins: str) -> Swarm:
+    for name in "abcd":
+        network.server(name, federation=IMPATIENT)
+    room = await swarm(network, *NAMES)
+    if admins:
+        await room.empowers(*admins)
+    return room
+
+
+async def tries(room: Swarm, target: str, *voters: str) -> bool:
+    """Who may vote does, in the way of any client; whether that bans."""
+    statuses = []
+    for voter in voters:
+        statuses.append((await room[voter].post(f"/rooms/{room.room}/ban", {"user_id": room[target].user_id})).status)
+        await room.settles()
+    return 200 in statuses
+
+
+async def standing(room: Swarm) -> set[str]:
+    """Who is in the room by the word of each server that is: all say the same."""
+    views: dict[str, set[str]] = {}
+    for viewer in NAMES:
+        if await room.standing(viewer, viewer) == "join":
+            views[viewer] = {name for name in NAMES if await room.standing(viewer, name) == "join"}
+    first, *others = views.values()
+    assert all(other == first for other in others), views
+    return first
+
+
+async def meets(room: Swarm) -> None:
+    """The network is whole again, and everybody says something."""
+    room.network.cut = set()
+    await room.settles(40)
+    for turn in range(2):
+        for name in NAMES:
+            await room.says(name, f"{name} {turn}")
+        await room.settles(15)
+
+
+@pytest.mark.parametrize(
+    ("admins", "left", "right", "banned"),
+    [
+        ((), True, False, {"denys"}),
+        (("denys",), False, False, set()),
+        (("bob", "denys"), True, False, {"denys"}),
+        (("carla", "denys"), False, True, {"alice"}),
+        (("bob", "carla", "denys"), False, False, set()),
+    ],
+)
+@story
+async def test_alice_and_denys_ban_each_other(
+    network: Network, admins: tuple[str, ...], left: bool, right: bool, banned: set[str]
+) -> None:
+    room = await four(network, *admins)
+    network.cut = TORN
+    assert await tries(room, "denys", "alice", "bob") == left
+    assert await tries(room, "alice", "denys", "carla") == right
+    await meets(room)
+    assert await standing(room) == set(NAMES) - banned
+
+
+@story
+async def test_the_third_vote_passes_once_they_meet_though_nobody_cast_it_last(network: Network) -> None:
+    room = await four(network, "bob", "carla", "denys")
+    network.cut = {frozenset(pair) for pair in (("a", "c"), ("b", "c"), ("c", "d"), ("a", "d"), ("b", "d"))}
+    assert not await tries(room, "denys", "alice", "bob")
+    assert not await tries(room, "denys", "carla")
+    await meets(room)
+    assert await standing(room) == {"alice", "bob", "carla"}, "three of four, on no side: a voter's server acted"
+
+
+@story
+async def test_where_each_half_named_an_admin_more_the_creators_word_comes_first(network: Network) -> None:
+    room = await four(network, "denys")
+    network.cut = TORN
+    await room.empowers("bob", by="alice")
+    await room.empowers("carla", by="denys")
+    assert await tries(room, "denys", "alice", "bob")
+    assert await tries(room, "alice", "denys", "carla")
+    await meets(room)
+    assert await standing(room) == {"alice", "bob", "carla"}
