@@ -37,7 +37,7 @@ def observers(ground: Ground) -> tuple[Observer, ...]:
 def compose(ground: Ground, federation: Federation, membership: Membership, keys: RoomKeys) -> Conversing:
     """Make it."""
     tell = keys.requests.tell
-    requests, accepting = Requests(membership.leaves, tell), Accepting(membership.joins, tell)
+    requests, accepting = Requests(membership.leaves, tell), Accepting(membership.joins, membership.leaves, tell)
     federation.backoff.when_back(accepting.returned)
     removing = Removing(membership.leaves.timeline, requests)
     pages = SwarmConversations(requests, accepting, Conversations(ground.database), removing)

@@ -6,6 +6,8 @@ from typing import Any
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.storage.transactions import Transaction
 
+TAKEN_BACK = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -25,7 +27,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An invite that a local user has accepted, from a device, and whose room is not here yet; `refusals` of how many of the tries."""
+    """An invite that a local user has accepted, from a device, and whose room is not here yet; `refusals` of how many of the tries.
+
+    `TAKEN_BACK` of them: the user has thought better of it, and a join may be under way.
+    """
 
     user_id: UserID
     room_id: RoomID
@@ -108,7 +113,8 @@ def accept(txn: Transaction, new: Accepted) -> bool:
     """Write down that an invite was accepted; False if it was before."""
     return txn.run(
         "INSERT INTO swarm_accepted (user_id, room_id, device_id, inviter, server, since_ts, due_ts, tries, refusals)"
-        " VALUES (:user, :room, :device, :inviter, :server, :since, :due, :tries, :refusals) ON CONFLICT (user_id, room_id) DO NOTHING",
+        " VALUES (:user, :room, :device, :inviter, :server, :since, :due, :tries, :refusals) ON CONFLICT (user_id, room_id) DO UPDATE"
+        " SET device_id = excluded.device_id, due_ts = excluded.due_ts, tries = 0, refusals = 0 WHERE swarm_accepted.refusals < 0",
         user=new.user_id, room=new.room_id, device=new.device_id, inviter=new.inviter, server=new.inviter.domain, since=new.since_ts,
         due=new.due_ts, tries=new.tries, refusals=new.refusals,
     ) > 0  # fmt: skip
@@ -116,18 +122,40 @@ def accept(txn: Transaction, new: Accepted) -> bool:
 
 def accepted(txn: Transaction, user_id: str, room_id: str) -> Accepted | None:
     """Whether the user has accepted an invite to the room and waits for it."""
-    row = txn.one(f"SELECT {ACCEPTED} FROM swarm_accepted WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
+    sql = f"SELECT {ACCEPTED} FROM swarm_accepted WHERE user_id = :user AND room_id = :room AND refusals >= 0"
+    row = txn.one(sql, user=user_id, room=room_id)
     return None if row is None else _accepted(row)
 
 
 def accepted_by(txn: Transaction, user_id: str) -> list[Accepted]:
     """All that a user waits for."""
-    return [_accepted(row) for row in txn.all(f"SELECT {ACCEPTED} FROM swarm_accepted WHERE user_id = :user", user=user_id)]
+    rows = txn.all(f"SELECT {ACCEPTED} FROM swarm_accepted WHERE user_id = :user AND refusals >= 0", user=user_id)
+    return [_accepted(row) for row in rows]
 
 
 def settle(txn: Transaction, user_id: str, room_id: str) -> bool:
     """The user is in, or does not wait any more; False if they did not wait."""
-    return txn.run("DELETE FROM swarm_accepted WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id) > 0
+    sql = "DELETE FROM swarm_accepted WHERE user_id = :user AND room_id = :room AND refusals >= 0"
+    return txn.run(sql, user=user_id, room=room_id) > 0
+
+
+def take_back(txn: Transaction, user_id: str, room_id: str, until: int) -> None:
+    """The user does not want to wait any more; what a join that is under way comes to is looked at by then."""
+    txn.run(
+        "UPDATE swarm_accepted SET refusals = -1, due_ts = :until WHERE user_id = :user AND room_id = :room",
+        until=until, user=user_id, room=room_id,
+    )  # fmt: skip
+
+
+def taken_back(txn: Transaction, user_id: str, room_id: str) -> bool:
+    """Whether a join that the user does not want any more may be under way."""
+    sql = "SELECT 1 FROM swarm_accepted WHERE user_id = :user AND room_id = :room AND refusals < 0"
+    return txn.value(sql, user=user_id, room=room_id) is not None
+
+
+def undone(txn: Transaction, user_id: str, room_id: str) -> None:
+    """What was taken back has no consequence any more."""
+    txn.run("DELETE FROM swarm_accepted WHERE user_id = :user AND room_id = :room AND refusals < 0", user=user_id, room=room_id)
 
 
 def settle_all(txn: Transaction, user_id: str) -> None:
@@ -153,8 +181,9 @@ def postpone_accepted(txn: Transaction, one: Accepted, until: int) -> bool:
 def refused(txn: Transaction, one: Accepted) -> None:
     """Somebody said no."""
     txn.run(
-        "UPDATE swarm_accepted SET refusals = refusals + 1 WHERE user_id = :user AND room_id = :room", user=one.user_id, room=one.room_id
-    )
+        "UPDATE swarm_accepted SET refusals = refusals + 1 WHERE user_id = :user AND room_id = :room AND refusals >= 0",
+        user=one.user_id, room=one.room_id,
+    )  # fmt: skip
 
 
 def next_accepted(txn: Transaction) -> int | None:
@@ -165,4 +194,5 @@ def next_accepted(txn: Transaction) -> int | None:
 
 def hasten_accepted(txn: Transaction, server: str, now: int) -> int:
     """A server is back: try all joins to which its users invited; how many."""
-    return txn.run("UPDATE swarm_accepted SET due_ts = :now, tries = 0 WHERE server = :server AND due_ts > :now", now=now, server=server)
+    sql = "UPDATE swarm_accepted SET due_ts = :now, tries = 0 WHERE server = :server AND due_ts > :now AND refusals >= 0"
+    return txn.run(sql, now=now, server=server)

@@ -13,10 +13,10 @@ from homeserver.events.errors import Denied, Malformed
 from homeserver.events.identifiers import RoomID, UserID
 from homeserver.federation.deferring import start
 from homeserver.membership.joins import Joins
-from homeserver.membership.leaves import Actor
+from homeserver.membership.leaves import Actor, Leaves
 from homeserver.room_keys.requests import Tell
 from homeserver.storage import accounts, members, swarm_requests
-from homeserver.storage.swarm_requests import Accepted
+from homeserver.storage.swarm_requests import TAKEN_BACK, Accepted
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import telling
 from homeserver.swarm.requests import invited
@@ -35,6 +35,7 @@ class Accepting:
     """Joins of those who have accepted."""
 
     joins: Joins
+    leaves: Leaves
     tell: Tell
 
     @cached_property
@@ -74,13 +75,24 @@ class Accepting:
     async def _try(self, one: Accepted) -> None:
         database = self.joins.timeline.database
         try:
-            if await database.write(self._goes_on, one):
+            if one.refusals != TAKEN_BACK and await database.write(self._goes_on, one):
                 await self.joins.join(one.user_id, one.room_id, [], {}, one.device_id)
                 await database.write(self._settle, one, telling.JOINED)
+            await self._undo(one)
         except (Denied, Malformed, Refused) as error:
             log.info("{user} is not in {room} yet: {error}", user=one.user_id, room=one.room_id, error=error)
             if not isinstance(error, Refused) or error.status < 500:
                 await database.write(self._refused, one, str(error))
+
+    async def _undo(self, one: Accepted) -> None:
+        """Leave again, if the user took it back while the join was under way."""
+        database = self.joins.timeline.database
+        if not await database.read(swarm_requests.taken_back, one.user_id, one.room_id):
+            return
+        if await database.read(members.is_joined, one.room_id, one.user_id):
+            await self.leaves.leave(one.user_id, one.room_id, {}, one.device_id)
+            await database.write(members.forget, one.room_id, one.user_id)
+        await database.write(swarm_requests.undone, one.user_id, one.room_id)
 
     def _goes_on(self, txn: Transaction, one: Accepted) -> bool:
         """Whether there is something to be joined, and somebody to join."""

@@ -24,6 +24,7 @@ from homeserver.swarm import telling
 
 IGNORED = "m.ignored_user_list"
 MOST_LISTED = 500
+UNDER_WAY_MS = 300_000  # so long a join may take that its user does not want any more
 # What is shown of a swarm from outside: field of a request -> (state event, field of its content, characters)
 SHOWN = {
     "title": (("m.room.name", "name"), 255),
@@ -68,7 +69,7 @@ class Requests:
 
     def hide(self, txn: Transaction, actor: Actor, room_id: RoomID, now: int) -> None:
         """Decline as part of an act: the user's devices see the invite gone."""
-        swarm_requests.settle(txn, actor.user_id, room_id)
+        swarm_requests.take_back(txn, actor.user_id, room_id, now + UNDER_WAY_MS)
         if members.has_declined(txn, room_id, actor.user_id):
             return
         draft = Draft("m.room.member", actor.user_id, {"membership": "leave"}, actor.user_id, device=actor.device or NO_DEVICE)

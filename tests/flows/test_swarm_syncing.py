@@ -171,6 +171,22 @@ async def test_who_thinks_better_of_it_while_it_syncs(network: Network, answer: 
 
 
 @story
+async def test_who_thinks_better_of_it_while_the_join_is_under_way(network: Network) -> None:
+    room, bob = await invite(network, "b")
+    network.latency = 2.0
+    assert await answers(bob, room.room, "accept") == 202
+    await room.settles(3)
+    assert await answers(bob, room.room, "decline") == 200
+    network.latency = 0.0
+    await room.settles(30)
+    assert await conversations(bob) == [] == await requests(bob)
+    assert await membership(room["alice"], room.room, bob) == "leave", "the join had gone through"
+    await room.settles(400)
+    rows = await bob.home.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM swarm_accepted"))
+    assert rows == 0 and await conversations(bob) == []
+
+
+@story
 async def test_an_ordinary_client_that_joins_meanwhile_ends_it(network: Network) -> None:
     room, bob = await away(network)
     assert await answers(bob, room.room, "accept") == 202
