@@ -10,6 +10,7 @@ from typing import Literal
 
 from homeserver import typed_yaml
 from homeserver.events.identifiers import ServerName
+from homeserver.events.versions import VERSIONS
 from homeserver.typed_yaml import BadSettings, WrongField
 from homeserver.units import Duration, Rate, Secret, Size
 
@@ -230,6 +231,12 @@ class Rooms:
     """The same of knocks."""
     delayed_event_max: Duration = Duration.parse("1d")
     """The longest delay of a delayed event."""
+
+    def __post_init__(self) -> None:
+        # What swarms and ephemeral rooms are for is chosen with each: none can be what a room is that asks for nothing.
+        possible = [version.id for version in VERSIONS.values() if version.stable]
+        if self.default_version not in possible:
+            raise WrongField("default_version", f"expected one of {', '.join(possible)}, got '{self.default_version}'")
 
 
 @dataclass(frozen=True, kw_only=True)

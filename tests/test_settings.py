@@ -65,6 +65,8 @@ federation: {allowed_servers: [a, b]}
         ("server_name: a\nworkers: 2", "line 2: workers: several processes need PostgreSQL"),
         ("server_name: a\nrate_limits: {rates: {logins: '1, 1'}}", "line 2: rate_limits.rates: there is no rate logins"),
         ("server_name: a\nrooms: {delayed_event_max: soon}", "line 2: rooms.delayed_event_max: expected a duration such as 30s"),
+        ("server_name: a\nrooms: {default_version: 99}", "line 2: rooms.default_version: expected one of 1, 2, "),
+        ("server_name: a\nrooms: {default_version: org.homeserver.swarm.1}", "line 2: rooms.default_version: expected one of 1, 2, "),
         ("server_name: a\n  x: [", "is not YAML"),
         ("- a", "line 1: expected keys and values"),
     ],
