@@ -45,7 +45,10 @@ LIMITS: dict[str, Cost] = {
     "a message": Cost(1, 0, 8, 4, 1, 0, 6, 2),
     "a change of state": Cost(1, 0, 12, 6, 1, 0, 7, 7),
     "createRoom": Cost(1, 1, 49, 12, 11, 0, 47, 2),
-    "a leave and a join": Cost(2, 2, 49, 28, 2, 0, 12, 13),
+    "a leave and a join": Cost(2, 1, 43, 20, 2, 0, 11, 12),
+    "a join by alias, of who is in": Cost(1, 1, 4, 7, 0, 0, 1, 5),
+    "a page of history": Cost(0, 1, 4, 6, 0, 0, 19, 15),
+    "the members of a room": Cost(0, 1, 1, 3, 0, 0, 0, 1),
     "a message and its redaction": Cost(2, 0, 26, 13, 2, 0, 15, 15),
     "a message and its receipt": Cost(2, 0, 20, 15, 1, 0, 8, 6),
     "typing": Cost(0, 1, 3, 5, 0, 0, 0, 2),
@@ -144,6 +147,20 @@ async def join_and_leave(town: Town, n: int) -> Any:
     return await town.bob.post(f"/join/{town.room}", {})
 
 
+async def page_of_history(town: Town, n: int) -> Any:
+    return await town.bob.get(f"/rooms/{town.room}/messages", dir="b", limit="100")
+
+
+async def members_of_a_room(town: Town, n: int) -> Any:
+    return await town.bob.get(f"/rooms/{town.room}/members")
+
+
+async def join_by_alias(town: Town, n: int) -> Any:
+    if n == 0:
+        good(await town.alice.put("/directory/room/%23hall:a", {"room_id": town.room}))
+    return await town.bob.post("/join/%23hall:a", {})
+
+
 async def message_and_redaction(town: Town, n: int) -> Any:
     return await town.alice.put(f"/rooms/{town.room}/redact/{await town.said(f'r{n}')}/redaction{n}", {})
 
@@ -203,6 +220,9 @@ ACTS: dict[str, Act] = {
     "a change of state": state,
     "createRoom": create_room,
     "a leave and a join": join_and_leave,
+    "a join by alias, of who is in": join_by_alias,
+    "a page of history": page_of_history,
+    "the members of a room": members_of_a_room,
     "a message and its redaction": message_and_redaction,
     "a message and its receipt": message_and_receipt,
     "typing": typing,

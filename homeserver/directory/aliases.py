@@ -68,12 +68,12 @@ class Aliases:
             raise Refused(502, "M_UNKNOWN", f"{server} does not say what {alias} means: {error}") from None
 
     def _local(self, txn: Transaction, alias: RoomAlias) -> tuple[RoomID, list[ServerName]] | None:
-        found = directory.alias(txn, alias)
+        found = directory.alias_and_servers(txn, alias)
         if found is None:
             return None
-        servers = rooms.joined_servers(txn, found[0])[:MOST_SERVERS]
+        room_id, servers = found
         # Ourselves first: we made the alias, and know the room best.
-        return found[0], [self.identity.name, *(server for server in servers if server != self.identity.name)]
+        return room_id, [self.identity.name, *(server for server in servers[:MOST_SERVERS] if server != self.identity.name)]
 
     def check_free(self, alias: RoomAlias, appservice: str | None) -> None:
         """Raise `Refused` (M_EXCLUSIVE) for an alias that another application service keeps for itself."""

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from homeserver.errors import GuestAccess
 from homeserver.events import arrival, joining, versions
 from homeserver.events.arrival import Received
@@ -20,13 +22,14 @@ from homeserver.federation.fetches import Fetches
 from homeserver.federation.keyring import Keyring
 from homeserver.membership import blocks, candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
-from homeserver.membership.invites import profile
 from homeserver.rooms.reception import Beginning
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import members, rooms, state
+from homeserver.storage import members, profiles, room_jobs, rooms, state, viewing
 from homeserver.storage.members import Invitation, Member
 from homeserver.storage.transactions import Transaction
+from homeserver.storage.viewing import Newcomer
 
+SHOWN: tuple[str, ...] = ("displayname", "avatar_url")  # of a profile, in a member event
 AT_A_TIME = 20  # events of an answer read in one turn of the reactor: about 2 ms, and 20 where the processor is shared by many
 
 
@@ -58,10 +61,8 @@ class Joins:
 
         Raises `NotFound` for a room that nobody will let the user into or know of, `Forbidden`, or what the candidates said.
         """
-        route = await self.timeline.database.read(self._route, user, room_id, list(via), content)
+        route = await self.timeline.database.write(self._here, user, room_id, list(via), content, device)
         if route.here:
-            joined = {**route.content, "membership": "join"}
-            await self.timeline.set_state(room_id, Draft("m.room.member", user, joined, user, device=device))
             return room_id
         wish = Wish("join", room_id, user, route.content, route.proof, device)
         with self.entering.into(room_id):
@@ -74,13 +75,30 @@ class Joins:
         if access is None or access.event.content.get("guest_access") != "can_join":
             raise GuestAccess("This room is not open to guests")
 
-    def _route(self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any]) -> Route:
-        blocks.refuse(txn, room_id)
-        content = {**profile(txn, user), **content}
+    def _here(
+        self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any], device: str | None
+    ) -> Route:
+        """How the user gets in; where that is here, they are in."""
+        newcomer = viewing.lock_for_newcomer(txn, room_id, user)
+        if newcomer is None:
+            # Nothing here that the user may know of: an invite from elsewhere at most.
+            blocked_by, profile, member = room_jobs.blocked_by(txn, room_id), profiles.fields(txn, user), members.get(txn, room_id, user)
+            newcomer = Newcomer(blocked_by, profile, member, None)
+        blocks.refuse_if(newcomer.blocked_by)
+        shown = {name: orjson.loads(newcomer.profile[name]) for name in SHOWN if name in newcomer.profile}
+        route = self._route(txn, user, room_id, via, shown | content, newcomer)
+        if route.here and newcomer.room is not None:
+            draft = Draft("m.room.member", user, {**route.content, "membership": "join"}, user, device=device)
+            self.timeline.set_locked(txn, newcomer.room, draft, self.timeline.clock.now())
+        return route
+
+    def _route(
+        self, txn: Transaction, user: UserID, room_id: RoomID, via: list[ServerName], content: dict[str, Any], newcomer: Newcomer
+    ) -> Route:
         ourselves = self.timeline.identity.name
         # Whom the ID names, and whom we remember from an earlier stay, is asked where the client names nobody.
         named = candidates.of_id(room_id) if not via else []
-        member, room = members.get(txn, room_id, user), rooms.if_known(txn, room_id, user)
+        member, room = newcomer.member, newcomer.room
         if member is None and room is None:
             # To this user the room does not exist here, whether it does or not.
             return Route(False, content, candidates.order(None, via, named, ourselves))

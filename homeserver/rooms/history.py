@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from homeserver.events.identifiers import UserID
 from homeserver.rooms import places, reading, visibility
+from homeserver.rooms.reading import Window
 from homeserver.rooms.visibility import Standing
 from homeserver.storage import events, lines
 from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
+from homeserver.storage.viewing import Reader
 
 PAGE = 100
 MOST_PAGES = 30
@@ -22,7 +24,10 @@ END: Order = (2**62, 0)
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """From where to where, which way, how far; `wanted` says which events count, None that all do."""
+    """From where to where, which way, how far; `wanted` says which events count, None that all do.
+
+    `reader` is the user as they read the room, where that was asked already.
+    """
 
     room_id: str
     user: UserID
@@ -31,6 +36,7 @@ class Walk:
     stop: Order | None
     limit: int
     wanted: Callable[[Line], bool] | None = None
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,9 @@ class Page:
 
 def page(txn: Transaction, walk: Walk) -> Page:
     """One page of the walk.  Raises `Forbidden` for who may not read the room."""
-    view = reading.window(txn, walk.room_id, walk.user)
+    known = walk.reader.member if walk.reader is not None else None
+    joined = known is not None and known.membership == "join"
+    view = Window(walk.room_id, None, known) if joined else reading.window(txn, walk.room_id, walk.user)
     if walk.limit <= 0:
         start = walk.start or (END if walk.backwards else places.START)
         return Page([], start, start, [])
@@ -76,7 +84,8 @@ def _backwards(txn: Transaction, walk: Walk, stands: Standing, left: Order | Non
             break
         before = found[-1].order
     low = last if more else places.START
-    gaps = events.gaps_between(txn, walk.room_id, low, start)
+    whole = walk.reader is not None and not walk.reader.gaps
+    gaps = [] if whole else events.gaps_between(txn, walk.room_id, low, start)
     shown_start = start if walk.start is not None or not kept else kept[0].place
     # As clients know it: only a page without events ends the walk.
     return Page(kept, shown_start, last if more or kept else None, gaps, look.memberships)

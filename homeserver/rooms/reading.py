@@ -7,10 +7,11 @@ from homeserver.events import state_map
 from homeserver.events.identifiers import UserID
 from homeserver.rooms import visibility
 from homeserver.rooms.visibility import Standing
-from homeserver.storage import events, lines, members, rooms, state
+from homeserver.storage import events, lines, state, viewing
 from homeserver.storage.events import Stored
 from homeserver.storage.lines import Line
 from homeserver.storage.members import Member
+from homeserver.storage.rooms import Room
 from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
 
@@ -22,6 +23,8 @@ class Window:
     room_id: str
     root: bytes | None
     member: Member | None
+    room: Room | None = None
+    """The room as it is now, where it was looked at."""
 
     def standing(self, txn: Transaction, user: UserID) -> Standing:
         """How that user stands to the room."""
@@ -32,16 +35,15 @@ class Window:
 
 def window(txn: Transaction, room_id: str, user: UserID) -> Window:
     """The state that `user` may read; raises `Forbidden`, with the same words for a room that is hidden and one that never was."""
-    member = members.get(txn, room_id, user)
+    room, member = viewing.room_and_member(txn, room_id, user)
     if member is not None and member.membership == "join":
-        return Window(room_id, None, member)
-    room = rooms.get(txn, room_id)
+        return Window(room_id, None, member, room)
     if room is not None and member is not None:
         last = visibility.last_left(txn, room_id, user)
         if last is not None and last.order is not None and not member.forgotten:
-            return Window(room_id, last.state_after, member)
+            return Window(room_id, last.state_after, member, room)
     if room is not None and not room.departed and visibility.world_readable(txn, room):
-        return Window(room_id, None, member)
+        return Window(room_id, None, member, room)
     raise Forbidden(f"{user} is not in this room")
 
 

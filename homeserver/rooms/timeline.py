@@ -105,7 +105,10 @@ class Timeline:
             raise Refused(400, "M_DUPLICATE_ANNOTATION", "You have reacted to this event in this way already")
 
     def _set_state(self, txn: Transaction, room_id: str, draft: Draft, now: int) -> EventID:
-        room = self._lock(txn, room_id, draft)
+        return self.set_locked(txn, self._lock(txn, room_id, draft), draft, now)
+
+    def set_locked(self, txn: Transaction, room: Room, draft: Draft, now: int) -> EventID:
+        """`set_state` as part of an act that has locked the room."""
         assert draft.state_key is not None
         num = state.get(txn, room.state_root, (draft.type, draft.state_key))
         old = events.by_number(txn, [num])[num] if num is not None else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from homeserver.events.identifiers import RoomAlias, RoomID
+from homeserver.events.identifiers import RoomAlias, RoomID, ServerName
 from homeserver.storage.transactions import Transaction
 
 
@@ -21,6 +21,16 @@ def alias(txn: Transaction, name: str) -> tuple[RoomID, str] | None:
     """(room, who made the alias)."""
     row = txn.one("SELECT room_id, creator FROM aliases WHERE alias = :alias", alias=name)
     return None if row is None else (RoomID(row[0]), row[1])
+
+
+def alias_and_servers(txn: Transaction, name: str) -> tuple[RoomID, list[ServerName]] | None:
+    """The room that an alias means, and the servers with a joined member, the fullest first."""
+    rows = txn.all(
+        "SELECT aliases.room_id, room_servers.server FROM aliases LEFT JOIN room_servers ON room_servers.room_id = aliases.room_id"
+        " AND room_servers.joined > 0 WHERE alias = :alias ORDER BY room_servers.joined DESC, room_servers.server",
+        alias=name,
+    )  # fmt: skip
+    return (RoomID(rows[0][0]), [ServerName(server) for _, server in rows if server is not None]) if rows else None
 
 
 def aliases_of(txn: Transaction, room_id: str) -> list[RoomAlias]:

@@ -117,7 +117,8 @@ def count_own_server(txn: Transaction, room_id: str, server: str, change: int) -
     )  # fmt: skip
 
 
-def _member(row: tuple[Any, ...]) -> Member:
+def made(row: tuple[Any, ...]) -> Member:
+    """The membership of a row with the columns that `get` asks for."""
     room, user, membership, sender, num, event_id, position, name, avatar, forgotten = row
     return Member(RoomID(room), UserID(user), membership, UserID(sender), num, event_id, position, name, avatar, bool(forgotten))
 
@@ -129,7 +130,7 @@ def get(txn: Transaction, room_id: str, user_id: str) -> Member | None:
         " FROM members WHERE room_id = :room AND user_id = :user",
         room=room_id, user=user_id,
     )  # fmt: skip
-    return None if row is None else _member(row)
+    return None if row is None else made(row)
 
 
 def of_room(txn: Transaction, room_id: str, memberships: Iterable[str]) -> list[Member]:
@@ -139,7 +140,7 @@ def of_room(txn: Transaction, room_id: str, memberships: Iterable[str]) -> list[
         " FROM members WHERE room_id = :room AND membership IN :memberships ORDER BY position, num",
         room=room_id, memberships=list(memberships),
     )  # fmt: skip
-    return [_member(row) for row in rows]
+    return [made(row) for row in rows]
 
 
 def of_user(txn: Transaction, user_id: str, memberships: Iterable[str]) -> list[Member]:
@@ -149,7 +150,7 @@ def of_user(txn: Transaction, user_id: str, memberships: Iterable[str]) -> list[
         " FROM members WHERE user_id = :user AND membership IN :memberships",
         user=user_id, memberships=list(memberships),
     )  # fmt: skip
-    return [_member(row) for row in rows]
+    return [made(row) for row in rows]
 
 
 def joined_rooms(txn: Transaction, user_id: str) -> list[RoomID]:

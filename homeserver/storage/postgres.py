@@ -4,6 +4,7 @@ What needs no answer (BEGIN, savepoints, buffered rows, the end of a read) trave
 """
 
 import time
+from binascii import unhexlify
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ KINDS: dict[str, type[DatabaseError]] = {
 LOST = ("08", "57P")
 
 register_adapter(bool, lambda value: AsIs(int(value)))
-_BYTES = new_type((17,), "BYTES", lambda text, cursor: None if text is None else bytes.fromhex(str(text)[2:]))
+_BYTES = new_type((17,), "BYTES", lambda text, cursor: None if text is None else unhexlify(text[2:]))
 _NUMBER = new_type((1700,), "NUMBER", lambda text, cursor: None if text is None else _number(str(text)))
 
 

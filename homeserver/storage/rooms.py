@@ -81,7 +81,7 @@ def get(txn: Transaction, room_id: str) -> Room | None:
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room",
         room=room_id,
     )
-    return _room(room_id, row)
+    return made(room_id, row)
 
 
 def if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
@@ -92,7 +92,7 @@ def if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
         f" AND ({KNOWN})",
         room=room_id, user=user_id,
     )  # fmt: skip
-    return _room(room_id, row)
+    return made(room_id, row)
 
 
 def if_known_to(txn: Transaction, room_id: str, server: str) -> Room | None:
@@ -103,7 +103,7 @@ def if_known_to(txn: Transaction, room_id: str, server: str) -> Room | None:
         f" AND ({KNOWN_TO_SERVER})",
         room=room_id, server=server,
     )  # fmt: skip
-    return _room(room_id, row)
+    return made(room_id, row)
 
 
 def lock_if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
@@ -114,7 +114,7 @@ def lock_if_known(txn: Transaction, room_id: str, user_id: str) -> Room | None:
         f" AND ({KNOWN}) FOR UPDATE",
         room=room_id, user=user_id,
     )  # fmt: skip
-    return _locked(txn, room_id, row)
+    return locked(txn, room_id, row)
 
 
 def several(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Room]:
@@ -124,7 +124,7 @@ def several(txn: Transaction, room_ids: Iterable[str]) -> dict[str, Room]:
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id IN :rooms",
         rooms=list(room_ids),
     )
-    return {row[0]: room for row in rows if (room := _room(row[0], row[1:])) is not None}
+    return {row[0]: room for row in rows if (room := made(row[0], row[1:])) is not None}
 
 
 def lock(txn: Transaction, room_id: str) -> Room | None:
@@ -134,7 +134,7 @@ def lock(txn: Transaction, room_id: str) -> Room | None:
         " joined_members, invited_members, departed, partial, active, bumped, position FROM rooms WHERE room_id = :room FOR UPDATE",
         room=room_id,
     )
-    return _locked(txn, room_id, row)
+    return locked(txn, room_id, row)
 
 
 def lock_for(txn: Transaction, room_id: str, user_id: str) -> Room | None:
@@ -145,7 +145,7 @@ def lock_for(txn: Transaction, room_id: str, user_id: str) -> Room | None:
         " AND EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user) FOR UPDATE",
         room=room_id, user=user_id,
     )  # fmt: skip
-    return _locked(txn, room_id, row)
+    return locked(txn, room_id, row)
 
 
 def lock_to_send(txn: Transaction, room_id: str, user_id: str, sent_by: Sender) -> tuple[Room | None, str | None]:
@@ -158,17 +158,18 @@ def lock_to_send(txn: Transaction, room_id: str, user_id: str, sent_by: Sender) 
         " AND EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND members.user_id = :user) FOR UPDATE",
         room=room_id, user=user_id, device=sent_by.device_id, txn=sent_by.txn_id, path=sent_by.path,
     )  # fmt: skip
-    return (None, None) if row is None else (_locked(txn, room_id, row[1:]), row[0])
+    return (None, None) if row is None else (locked(txn, room_id, row[1:]), row[0])
 
 
-def _locked(txn: Transaction, room_id: str, row: tuple[Any, ...] | None) -> Room | None:
+def locked(txn: Transaction, room_id: str, row: tuple[Any, ...] | None) -> Room | None:
     """What is written to the room from here on comes after its last change, whichever process made that."""
     if row is not None:
         txn.saw(row[-1])
-    return _room(room_id, row)
+    return made(room_id, row)
 
 
-def _room(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
+def made(room_id: str, row: tuple[Any, ...] | None) -> Room | None:
+    """The room of a row with the columns that `get` asks for."""
     if row is None:
         return None
     version, creator, seq, heads, root, order, notable, removals, servers, joined, invited, departed, partial, *activity = row

@@ -15,13 +15,14 @@ from homeserver.relations import bundling
 from homeserver.rooms import history, places, presenting, visibility
 from homeserver.rooms.history import Page, Walk
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import lines, rooms, state
+from homeserver.storage import lines, rooms, state, viewing
 from homeserver.storage.database import Database
 from homeserver.storage.events import Order
 from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
 from homeserver.sync import poll, room
 from homeserver.sync.selection import EventFilter, lets, picky
+from homeserver.sync.standing import IGNORED, ignored_in
 from homeserver.web.callers import Caller
 from homeserver.web.routes import get
 
@@ -77,7 +78,8 @@ class Reading:
         return shown.body
 
     def _messages(self, txn: Transaction, room_id: RoomID, query: MessagesQuery, wanted: EventFilter, viewer: Viewer) -> _Shown:
-        ignored = poll.ignored(txn, viewer.user_id)
+        reader = viewing.reader(txn, room_id, viewer.user_id, IGNORED, bundling.KINDS)
+        ignored = ignored_in(reader.setting) if reader.setting is not None else frozenset()
 
         def counts(line: Line) -> bool:
             return (line.state_key is not None or line.sender not in ignored) and lets(wanted, line)
@@ -85,9 +87,9 @@ class Reading:
         start = places.read(txn, room_id, query.start) if query.start else None
         stop = places.read(txn, room_id, query.to) if query.to else None
         limit = max(0, min(query.limit, wanted.limit or MAX_LIMIT, MAX_LIMIT))
-        walk = Walk(room_id, viewer.user_id, query.dir == "b", start, stop, limit, counts if ignored or picky(wanted) else None)
+        walk = Walk(room_id, viewer.user_id, query.dir == "b", start, stop, limit, counts if ignored or picky(wanted) else None, reader)
         page = history.page(txn, walk)
-        about = bundling.bundles(txn, viewer, page.events, ignored)
+        about = bundling.bundles(txn, viewer, page.events, ignored) if reader.related else {}
         chunk = presenting.present(txn, viewer, page.events, relations=about, known=page.memberships)
         answer: dict[str, Any] = {"chunk": presenting.array(chunk), "start": places.text(page.start)}
         if page.end is not None:

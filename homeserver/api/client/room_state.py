@@ -1,7 +1,7 @@
 """Reading the state of rooms and their members.  spec: client-server-api#getting-events-for-a-room"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -13,7 +13,7 @@ from homeserver.events.identifiers import EventID, RoomID, UserID
 from homeserver.relations import bundling
 from homeserver.rooms import places, presenting, reading, visibility
 from homeserver.rooms.presenting import Viewer
-from homeserver.storage import members, rooms
+from homeserver.storage import members
 from homeserver.storage.database import Database
 from homeserver.storage.lines import Line
 from homeserver.storage.transactions import Transaction
@@ -77,7 +77,7 @@ class RoomState:
             moment = places.moment(txn, room_id, query.at)
             left = visibility.standing(txn, room_id, user).left_at if view.root is not None else None
             root = visibility.state_at(txn, room_id, moment if left is None else min(moment, left))
-            view = reading.Window(room_id, root or view.root, view.member)
+            view = replace(view, root=root or view.root)
 
         def chunk() -> bytes:
             wanted = [line for line in reading.memberships(txn, view) if _asked_for(line, query)]
@@ -122,7 +122,7 @@ class RoomState:
 
 def _remembered(txn: Transaction, view: reading.Window, what: tuple[str | None, ...], make: Callable[[], bytes]) -> bytes:
     """What is made of a state, made once: a state never changes, but for redactions, which the room counts."""
-    room = rooms.get(txn, view.room_id)
+    room = view.room
     assert room is not None
     key = (what, room.room_id, view.root or room.state_root, room.removals)
     found: bytes | None = txn.memory.get(key)
