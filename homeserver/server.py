@@ -59,11 +59,10 @@ from homeserver.keys.joining import RoomWatch
 from homeserver.live.ring import TO_DEVICE
 from homeserver.membership.carrying import Carrying
 from homeserver.rooms import delayed
-from homeserver.rooms.entering import Observer
+from homeserver.rooms.watching import of_state, of_swarms
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
 from homeserver.swarm import accepting
-from homeserver.swarm.watching import in_swarms
 from homeserver.web.listening import Doors
 from homeserver.web.router import Router
 from homeserver.workers import Share, is_shared
@@ -140,11 +139,12 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     attentive, telling = attention.compose(on, others, between.bus), notifying.compose(on)
     bridged = appservices.register(on)
     asking = room_keys.compose(on, partial(on.live.say, TO_DEVICE))
-    watching: tuple[Observer, ...] = (RoomWatch(on.identity.name, announcer), *telling.observers, attentive.presence.observe)
-    watching = (*watching, *bridged.observers, Carrying(on.identity.name).observe, membership.register(on).observe, *asking.observers)
     shelves = swarm_things.register(on, others, attentive.receipts)
-    watching = (*watching, in_swarms(*swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers))
-    in_rooms = rooms.compose(on, observers=watching, guards=swarm.guards(on), partings=swarm.partings(on))
+    name, pending = on.identity.name, membership.register(on)
+    of_any = (*telling.observers, attentive.presence.observe, *bridged.observers)
+    in_state = of_state(RoomWatch(name, announcer), Carrying(name).observe, pending.observe, *asking.observers)
+    in_swarms = of_swarms(*swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers)
+    in_rooms = rooms.compose(on, observers=(*of_any, in_state, in_swarms), guards=swarm.guards(on), partings=swarm.partings(on))
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)
     watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)
