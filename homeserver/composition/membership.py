@@ -69,7 +69,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, asking: Asking
     due = Due(ground.database, ground.clock, standing, Expiry(timeline, leaves, federation.entering), Accepting(joins, invites))
     endpoints = (
         Reading(ground.database, ground.clock, History(timeline, peers, keyring, federation.fetches)),
-        Sending(timeline, invites, aliases, rooms.delayed, speaking),
+        Sending(timeline, invites, aliases, rooms.delayed, speaking, ground.limits),
         Relations(ground.database, ground.clock),
         CreateRoom(timeline, invites, aliases, ground.settings.rooms.default_version, ground.settings.directory.publication),
         MembershipPages(joins, Knocks(timeline, handshake, standing), invites, leaves, aliases),

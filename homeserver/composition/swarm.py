@@ -20,11 +20,12 @@ from homeserver.swarm import acting, parting
 from homeserver.swarm.about import About
 from homeserver.swarm.acting import Acting
 from homeserver.swarm.calls import Calls
-from homeserver.swarm.outdated import EDU, Outdated
+from homeserver.swarm.outdated import EDU, RATES, Outdated
 from homeserver.swarm.parting import Farewells
 from homeserver.swarm.profiles import Profiles
 from homeserver.swarm.speaking import Order, Speaking
 from homeserver.swarm.votes import Voting
+from homeserver.web.limits import Limits
 
 HOUR = 3600
 
@@ -63,7 +64,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
         SwarmRooms(About(ground.database), profiles),
         Bans(membership.leaves, voting),
         SwarmVotes(voting),
-        SwarmMessages(speaking, calls),
+        SwarmMessages(speaking, calls, ground.limits),
     )
     farewells = Farewells(timeline, federation.peers)
     services = (acts.work, farewells.work, Periodic(ground.clock, HOUR, outdated.tidy))
@@ -71,7 +72,7 @@ def compose(ground: Ground, rooms: Rooms, federation: Federation, membership: Me
 
 
 def _outdated(ground: Ground) -> Outdated:
-    return Outdated(ground.database, ground.clock, ground.identity.name)
+    return Outdated(ground.database, ground.clock, ground.identity.name, Limits(ground.clock, RATES))
 
 
 def _orders(membership: Membership) -> Mapping[str, Order]:

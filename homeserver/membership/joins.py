@@ -24,7 +24,7 @@ from homeserver.membership import blocks, candidates, restricted
 from homeserver.membership.handshake import Done, Handshake, Wish
 from homeserver.rooms.reception import Beginning
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import members, profiles, room_jobs, rooms, state, viewing
+from homeserver.storage import members, profiles, room_jobs, rooms, state, swarm_requests, viewing
 from homeserver.storage.members import Invitation, Member
 from homeserver.storage.transactions import Transaction
 from homeserver.storage.viewing import Newcomer
@@ -85,6 +85,8 @@ class Joins:
             blocked_by, profile, member = room_jobs.blocked_by(txn, room_id), profiles.fields(txn, user), members.get(txn, room_id, user)
             newcomer = Newcomer(blocked_by, profile, member, None)
         blocks.refuse_if(newcomer.blocked_by)
+        if newcomer.member is not None and newcomer.member.membership == "invite" and newcomer.member.forgotten:
+            swarm_requests.undone(txn, user, room_id)  # they declined, and have thought better of it again
         shown = {name: orjson.loads(newcomer.profile[name]) for name in SHOWN if name in newcomer.profile}
         route = self._route(txn, user, room_id, via, shown | content, newcomer)
         if route.here and newcomer.room is not None:

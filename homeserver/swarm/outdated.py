@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from homeserver.clock import Clock
+from homeserver.errors import LimitExceeded
 from homeserver.events.errors import Malformed
 from homeserver.events.event import Event, is_event_id
 from homeserver.events.identifiers import RoomID, ServerName
@@ -22,10 +23,13 @@ from homeserver.storage.database import Database
 from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
+from homeserver.units import Rate
+from homeserver.web.limits import Limits
 
 EDU: Final = named("out_of_date")
 MOST_OF_SERVER = 200  # rooms and types that one server is told of, and may tell of, within the time that these are remembered
 KEPT_MS = 30 * 24 * 3600 * 1000
+RATES = {EDU: Rate(1, 2 * MOST_OF_SERVER)}  # what a server may say
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Outdated:
     database: Database
     clock: Clock
     name: ServerName
+    limits: Limits
 
     def guard(self, txn: Transaction, room: Room, stored: Stored) -> None:
         """An event was rejected: where its type is the reason, its sender's server hears of it, once for each type in each room."""
@@ -52,24 +57,38 @@ class Outdated:
         Nothing comes of it unless the event is there, of a user here, and of that type.
         """
         room_id, event_id, kind = content.get("room_id"), content.get("event_id"), content.get("type")
-        if isinstance(room_id, str) and is_event_id(event_id) and isinstance(kind, str):
-            try:
-                await self.database.write(self._take, origin, RoomID.parse(room_id), str(event_id), kind)
-            except Malformed:
-                return
+        if not (isinstance(room_id, str) and is_event_id(event_id) and isinstance(kind, str) and self._has_time(origin)):
+            return
+        try:
+            room = RoomID.parse(room_id)
+        except Malformed:
+            return
+        event = await self.database.read(self._meant, origin, room, str(event_id), kind)
+        if event is not None:
+            await self.database.write(self._take, origin, event)
+
+    def _has_time(self, origin: ServerName) -> bool:
+        try:
+            self.limits.check(EDU, origin)
+        except LimitExceeded:
+            return False
+        return True
 
     async def tidy(self) -> None:
         """Forget who was told a month ago."""
         await self.database.write(swarm_notices.forget, self.clock.now() - KEPT_MS)
 
-    def _take(self, txn: Transaction, origin: ServerName, room_id: RoomID, event_id: str, kind: str) -> None:
+    def _meant(self, txn: Transaction, origin: ServerName, room_id: RoomID, event_id: str, kind: str) -> Event | None:
         if not acl.admits(txn, room_id, origin) or not rooms.shares(txn, room_id, origin):
-            return
+            return None
         stored = events.get(txn, room_id, event_id)
         if stored is None or stored.event.type != kind or stored.event.sender.domain != self.name or stored.event.version.law != "swarm":
-            return
-        if swarm_notices.first(txn, origin, False, room_id, kind, self.clock.now(), MOST_OF_SERVER):
-            self._tell(txn, origin, stored.event)
+            return None
+        return stored.event
+
+    def _take(self, txn: Transaction, origin: ServerName, event: Event) -> None:
+        if swarm_notices.first(txn, origin, False, event.room_id, event.type, self.clock.now(), MOST_OF_SERVER):
+            self._tell(txn, origin, event)
 
     def _tell(self, txn: Transaction, origin: ServerName, event: Event) -> None:
         user, device = event.sender, event.content.get(DEVICE)

@@ -16,6 +16,7 @@ from homeserver.storage import rooms, state
 from homeserver.storage.events import Status
 from homeserver.swarm import outdated
 from homeserver.swarm.outdated import EDU
+from homeserver.web.limits import Limits
 from tests.flows.swarming import Swarm, swarm
 from tests.world import EPOCH_MS, Network, good, story
 
@@ -118,5 +119,5 @@ async def test_what_is_remembered_of_one_server_is_bounded_and_forgotten(network
     database = network.servers["a"].server.database
     assert await database.read(lambda txn: txn.value("SELECT COUNT(*) FROM swarm_notices")) == 3
     in_a_month = Clock(network.reactor, EPOCH_MS + 2 * outdated.KEPT_MS)
-    await outdated.Outdated(database, in_a_month, ServerName("a")).tidy()
+    await outdated.Outdated(database, in_a_month, ServerName("a"), Limits(in_a_month, {})).tidy()
     assert await database.read(lambda txn: txn.value("SELECT COUNT(*) FROM swarm_notices")) == 0

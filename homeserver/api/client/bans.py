@@ -45,12 +45,12 @@ class Bans:
     leaves: Leaves
     voting: Voting
 
-    @post("/_matrix/client/v3/rooms/{room_id}/kick", suspended=False)
+    @post("/_matrix/client/v3/rooms/{room_id}/kick", limit="message", suspended=False)
     async def kick(self, caller: Caller, room_id: RoomID, body: About) -> None:
         """Send somebody out; in a swarm nobody can, but an inviter whom they invited."""
         await self.leaves.kick(Actor(caller.user_id, caller.device_id), room_id, body.target, body.content)
 
-    @post("/_matrix/client/v3/rooms/{room_id}/ban", suspended=False)
+    @post("/_matrix/client/v3/rooms/{room_id}/ban", limit="message", suspended=False)
     async def ban(self, caller: Caller, room_id: RoomID, body: About) -> Reply:
         """Keep somebody out; in a swarm this is a vote: 202 while it takes more of them."""
         actor = Actor(caller.user_id, caller.device_id)
@@ -59,7 +59,7 @@ class Bans:
         await self.leaves.ban(actor, room_id, body.target, body.content)
         return Reply(200, {})
 
-    @post("/_matrix/client/v3/rooms/{room_id}/unban", suspended=False)
+    @post("/_matrix/client/v3/rooms/{room_id}/unban", limit="message", suspended=False)
     async def unban(self, caller: Caller, room_id: RoomID, body: About) -> Reply:
         """Let somebody come back; in a swarm this is a vote."""
         actor = Actor(caller.user_id, caller.device_id)

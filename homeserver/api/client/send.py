@@ -15,6 +15,7 @@ from homeserver.membership.invites import Invites
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.timeline import Sender, Timeline
 from homeserver.web.callers import Caller
+from homeserver.web.limits import Limits
 from homeserver.web.routes import post, put
 
 
@@ -60,6 +61,7 @@ class Sending:
     aliases: Aliases
     delayed: DelayedEvents
     speaking: Speaking
+    limits: Limits
 
     @put("/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", limit="message", max_body=96 * 1024, suspended=False, guests=True)
     async def send(
@@ -102,6 +104,8 @@ class Sending:
             # Who vouches for a join is for servers to say.
             body = {key: value for key, value in body.items() if key != restricted.VOUCHER}
             if body.get("membership") == "invite" and state_key != caller.user_id:
+                if caller.rate_limited:
+                    self.limits.check("invite", caller.user_id)
                 more = {key: value for key, value in body.items() if key != "membership"}
                 return Sent(await self.invites.invite(caller.user_id, room_id, UserID.parse(state_key), more, caller.device_id))
         if event_type == "m.room.canonical_alias" and not state_key:

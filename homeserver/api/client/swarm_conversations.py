@@ -27,7 +27,7 @@ class SwarmConversations:
     conversations: Conversations
     removing: Removing
 
-    @get(REQUESTS)
+    @get(REQUESTS, limit="search")
     async def asked(self, caller: Caller) -> list[dict[str, Any]]:
         """The requests that wait for an answer, the latest first."""
         return [_shown(one) for one in await self.requests.of_user(caller.user_id)]
@@ -40,12 +40,12 @@ class SwarmConversations:
         syncing = await self.accepting.accept(_actor(caller), room_id)
         return Reply(202 if syncing else 200, {"id": room_id, "syncing": syncing})
 
-    @post(f"{REQUESTS}/{{room_id}}/decline")
+    @post(f"{REQUESTS}/{{room_id}}/decline", limit="message")
     async def decline(self, caller: Caller, room_id: RoomID) -> None:
         """Decline one: nobody is told, and later ones to the same conversation are ignored."""
         await self.requests.decline(_actor(caller), room_id)
 
-    @post(f"{REQUESTS}/{{room_id}}/block")
+    @post(f"{REQUESTS}/{{room_id}}/block", limit="message")
     async def block(self, caller: Caller, room_id: RoomID) -> None:
         """Decline one, and ignore who sent it."""
         await self.requests.decline(_actor(caller), room_id, block=True)
@@ -60,7 +60,7 @@ class SwarmConversations:
         """One of them, also one that is being removed."""
         return await self.conversations.one(caller.user_id, room_id)
 
-    @delete(f"{CONVERSATIONS}/{{room_id}}")
+    @delete(f"{CONVERSATIONS}/{{room_id}}", limit="message")
     async def remove(self, caller: Caller, room_id: RoomID) -> None:
         """Remove one: it is gone at once, and erased when another server knows that the caller has left."""
         await self.removing.remove(_actor(caller), room_id)

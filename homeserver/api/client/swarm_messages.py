@@ -12,11 +12,15 @@ from homeserver.events.identifiers import RoomID
 from homeserver.membership.leaves import Actor
 from homeserver.swarm.calls import Calls
 from homeserver.swarm.counting import Tally
-from homeserver.swarm.messages import HOSTED
+from homeserver.swarm.messages import HOSTED, MEMBER
 from homeserver.swarm.speaking import Speaking
 from homeserver.web.callers import Caller
+from homeserver.web.limits import Limits
 from homeserver.web.routes import get, put
 from homeserver.web.types import Reply
+
+# What invites and joins have elsewhere.
+RATES = {"add": "invite", "join": "join"}
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
@@ -42,10 +46,14 @@ class SwarmMessages:
 
     speaking: Speaking
     calls: Calls
+    limits: Limits
 
     @put(f"{ROOM}/messages/{{txn_id}}", limit="message", max_body=96 * 1024, suspended=False)
     async def say(self, caller: Caller, room_id: RoomID, txn_id: str, body: dict[str, Any]) -> Reply:
         """Say something in the form of swarms; what is a vote or a membership is carried out."""
+        rate = RATES.get(str(body.get("action"))) if body.get("type") == MEMBER else None
+        if rate is not None and caller.rate_limited:
+            self.limits.check(rate, caller.user_id)
         done = await self.speaking.say(Actor(caller.user_id, caller.device_id), room_id, body, txn_id)
         if isinstance(done, Tally):
             return answer(done)
@@ -57,7 +65,7 @@ class SwarmMessages:
         page = await self.speaking.page(caller.user_id, room_id, query.start, query.limit)
         return {"messages": page.messages, **({} if page.end is None else {"end": page.end})}
 
-    @get(f"{ROOM}/calls")
+    @get(f"{ROOM}/calls", limit="search")
     async def current(self, caller: Caller, room_id: RoomID) -> dict[str, Any]:
         """Where one can join a call now, and the room's default."""
         found = await self.calls.current(caller.user_id, room_id)

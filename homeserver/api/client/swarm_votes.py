@@ -56,7 +56,7 @@ class SwarmVotes:
         more = {} if body.reason is None else {"reason": body.reason}
         return answer(await self.voting.vote(Actor(caller.user_id, caller.device_id), room_id, body.motion, more))
 
-    @get(VOTES)
+    @get(VOTES, limit="search")
     async def votes(self, caller: Caller, room_id: RoomID) -> dict[str, Any]:
         """What is voted on and who has voted, for members."""
         return {"votes": [_shown(one) for one in await self.voting.standing(caller.user_id, room_id)]}
