@@ -11,10 +11,11 @@ from typing import Literal
 from homeserver import typed_yaml
 from homeserver.events.identifiers import ServerName
 from homeserver.events.versions import VERSIONS
+from homeserver.rates import DEFAULT_RATES, RateLimits
 from homeserver.typed_yaml import BadSettings, WrongField
 from homeserver.units import Duration, Rate, Secret, Size
 
-__all__ = ["BadSettings", "Duration", "Rate", "Secret", "Settings", "Size", "load"]
+__all__ = ["DEFAULT_RATES", "BadSettings", "Duration", "Rate", "RateLimits", "Secret", "Settings", "Size", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,50 +121,6 @@ class Sessions:
     """Unused refresh tokens expire after this time; nothing: never."""
     login_token_lifetime: Duration = Duration.parse("2m")
     """Of the one-time tokens a session makes to log another in."""
-
-
-DEFAULT_RATES = {
-    "login": Rate(0.2, 5),
-    "failed_login": Rate(0.2, 5),
-    "registration": Rate(0.1, 5),
-    "message": Rate(10, 50),
-    "join": Rate(0.5, 20),
-    "invite": Rate(0.5, 20),
-    "room_creation": Rate(0.1, 10),
-    "redaction": Rate(5, 50),
-    "presence": Rate(1, 10),
-    "profile": Rate(1, 10),
-    "search": Rate(1, 10),
-    "upload": Rate(2, 30),
-    "media": Rate(50, 300),
-    "preview": Rate(2, 20),
-    "key_query": Rate(10, 100),
-    "key_request": Rate(0.05, 100),
-    "lookup": Rate(5, 50),
-    "link_page": Rate(0.05, 5),
-    "federation": Rate(50, 500),
-    "transactions": Rate(50, 500),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RateLimits:
-    """How often accounts, addresses and servers may do what costs."""
-
-    enabled: bool = True
-    """false: no limit at all."""
-    rates: dict[str, Rate] = field(default_factory=dict)
-    """Changes to single rates, as `per_second, burst`."""
-
-    def __post_init__(self) -> None:
-        for name in self.rates:
-            if name not in DEFAULT_RATES:
-                raise WrongField("rates", f"there is no rate {name}; known are {', '.join(DEFAULT_RATES)}")
-
-    @property
-    def all_rates(self) -> dict[str, Rate]:
-        """Every rate, with the changes."""
-        return DEFAULT_RATES | self.rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -440,7 +397,7 @@ class Settings:
     registration: Registration = Registration()
     passwords: Passwords = Passwords()
     sessions: Sessions = Sessions()
-    rate_limits: RateLimits = RateLimits()
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     federation: Federation = Federation()
     keys: Keys = Keys()
     rooms: Rooms = Rooms()
