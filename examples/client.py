@@ -1,4 +1,4 @@
-"""A device of a user, as small as can be: requests by urllib, keys by PyNaCl.  What both examples share."""
+"""A device of a user, as small as can be: requests by urllib, keys by PyNaCl.  What the examples share."""
 
 import base64
 import json

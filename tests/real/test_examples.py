@@ -40,3 +40,8 @@ def test_the_key_of_a_room_gets_to_who_asks(ours: Program, other: Program) -> No
 def test_what_is_said_in_an_ephemeral_room_is_heard_and_not_kept(ours: Program, other: Program) -> None:
     for servers in ((ours,), (ours, other)):
         assert told("ephemeral.py", *servers).endswith(": This is written nowhere.\nin the history: 0\n")
+
+
+def test_two_admins_of_a_swarm_keep_somebody_out(ours: Program, other: Program) -> None:
+    for servers in ((ours,), (ours, other)):
+        assert told("swarm.py", *servers).endswith("votes: 2 of 2\nEve stays out\n")
