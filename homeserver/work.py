@@ -97,6 +97,21 @@ class Work:
             return self.again
 
 
+async def all_due(now: Callable[[], int], first: Callable[[], Awaitable[int | None]], take: Callable[[int], Awaitable[object]]) -> float:
+    """Have `take(now)` work on what is due while `first()` says that something is; the seconds until there is more, for `Work.look`."""
+    while True:
+        moment = now()
+        due = await first()
+        if due is None or due > moment:
+            return until(due, moment)
+        await take(moment)
+
+
 def until(due: int | None, now: int) -> float:
     """The seconds until something is due (ms; None: nothing is), as `Work.look` answers them."""
     return LONGEST_SECONDS if due is None else max(0.0, min(LONGEST_SECONDS, (due - now) / 1000))
+
+
+def pause(first: int, tries: int, longest: int) -> int:
+    """How long to wait after a try, of which there were `tries` before: doubled each time."""
+    return min(first << min(tries, 20), longest)

@@ -28,6 +28,7 @@ from homeserver.storage.events import Stored
 from homeserver.storage.links import DatabaseError
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
+from homeserver.work import pause
 
 WORK = "appservices"
 KEYS = (WORK, "memberships")
@@ -48,7 +49,7 @@ def observe(txn: Transaction, room: Room, stored: Stored) -> None:
 
 def retry_delay_ms(failures: int) -> int:
     """How long to wait after that many failures in a row."""
-    return min(FIRST_RETRY_MS << min(failures - 1, 20), LAST_RETRY_MS)
+    return pause(FIRST_RETRY_MS, failures - 1, LAST_RETRY_MS)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from homeserver.events.errors import BadSignature, Denied, Malformed
 from homeserver.events.event import Event
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.events.swarm.names import DEVICE
-from homeserver.federation.deferring import Shared, start
+from homeserver.federation.deferring import Shared
 from homeserver.federation.failures import Answered, PeerError
 from homeserver.federation.keyring import Keyring
 from homeserver.federation.parcels import Item, content
@@ -32,7 +32,7 @@ from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.swarm_requests import Outgoing
 from homeserver.storage.transactions import Transaction
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due, pause
 
 WORK = "swarm_outgoing"
 AT_ONCE = 20
@@ -44,11 +44,11 @@ log = Logger()
 
 
 def observe(name: ServerName, now: Callable[[], int]) -> Observer:
-    """Who must see each event: notes invites into swarms by users of the server `name`, and what becomes of them."""
+    """Who must see each event of swarms: notes invites by users of the server `name`, and what becomes of them."""
 
     def see(txn: Transaction, room: Room, stored: Stored) -> None:
         event = stored.event
-        if event.type != "m.room.member" or event.state_key is None or room.version.law is None:
+        if event.type != "m.room.member" or event.state_key is None:
             return
         target = UserID(event.state_key)
         ours = event.sender.domain == name != target.domain
@@ -112,18 +112,15 @@ class Delivering:
 
     async def look(self) -> float:
         """Try what is due; the seconds until there is more."""
-        database = self.timeline.database
-        while True:
-            now = self.timeline.clock.now()
-            due = await database.read(swarm_requests.next_outgoing)
-            if due is None or due > now:
-                return until(due, now)
-            for one in await database.write(_claim, now):
-                self.work.beside((one.room_id, one.user_id), partial(self._try, one))
+        return await all_due(self.timeline.clock.now, partial(self.timeline.database.read, swarm_requests.next_outgoing), self._take)
+
+    async def _take(self, now: int) -> None:
+        for one in await self.timeline.database.write(_claim, now):
+            self.work.beside((one.room_id, one.user_id), partial(self._try, one))
 
     def returned(self, server: str) -> None:
         """A server that was down has shown a sign of life."""
-        hastened = start(self.timeline.database.write(_hasten, server, self.timeline.clock.now()))
+        hastened = self.timeline.database.write(_hasten, server, self.timeline.clock.now())
         hastened.addErrback(lambda failure: log.failure("Invites to {server} are not tried at once", failure, server=server))
 
     async def _try(self, one: Outgoing) -> None:
@@ -202,12 +199,7 @@ def _standing(txn: Transaction, room_id: RoomID, target: UserID) -> Event | None
 
 def _claim(txn: Transaction, now: int) -> list[Outgoing]:
     due = swarm_requests.outgoing_due(txn, now, AT_ONCE)
-    return [one for one in due if swarm_requests.postpone_outgoing(txn, one, now + pause_ms(one.tries))]
-
-
-def pause_ms(tries: int) -> int:
-    """How long after a try the next one comes, if it is needed: doubled each time."""
-    return min(FIRST_MS << min(tries, 20), LONGEST_MS)
+    return [one for one in due if swarm_requests.postpone_outgoing(txn, one, now + pause(FIRST_MS, one.tries, LONGEST_MS))]
 
 
 def _hasten(txn: Transaction, server: str, now: int) -> None:

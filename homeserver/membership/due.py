@@ -4,7 +4,7 @@ Whoever works on one puts off its next try first, in the database: one process o
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -20,7 +20,7 @@ from homeserver.storage import pending_members
 from homeserver.storage.database import Database
 from homeserver.storage.pending_members import Pending
 from homeserver.storage.transactions import Transaction
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due, pause
 
 AT_ONCE = 20
 MINUTE_MS, DAY_MS = 60_000, 24 * 3600 * 1000
@@ -60,12 +60,10 @@ class Due:
     async def look(self) -> float:
         """Do what is due; the seconds until there is more."""
         await self._catch_up()
-        while True:
-            now = self.clock.now()
-            due = await self.database.read(pending_members.next_due)
-            if due is None or due > now:
-                return until(due, now)
-            await every([self._work_on(one) for one in await self.database.write(self._claim, now)])
+        return await all_due(self.clock.now, partial(self.database.read, pending_members.next_due), self._take)
+
+    async def _take(self, now: int) -> None:
+        await every([self._work_on(one) for one in await self.database.write(self._claim, now)])
 
     def _claim(self, txn: Transaction, now: int) -> list[Pending]:
         claimed = []
@@ -73,7 +71,7 @@ class Due:
             if one.accept and one.tries >= MOST_TRIES:
                 pending_members.put(txn, replace(one, accept=False, due_ts=None))
                 self.register.reschedule(txn, one.room_id)
-            elif pending_members.postpone(txn, one, now + pause_ms(one)):
+            elif pending_members.postpone(txn, one, now + pause(SOON_MS if one.accept else 10 * MINUTE_MS, one.tries, DAY_MS)):
                 claimed.append(one)
         return claimed
 
@@ -86,9 +84,3 @@ class Due:
             raise
         except Exception:
             log.failure("Work on {user}'s {what} in {room} failed", user=one.user_id, what=one.membership, room=one.room_id)
-
-
-def pause_ms(one: Pending) -> int:
-    """How long after a try the next one comes, if it is needed: doubled each time."""
-    first = SOON_MS if one.accept else 10 * MINUTE_MS
-    return min(first << min(one.tries, 20), DAY_MS)

@@ -8,6 +8,7 @@ import orjson
 
 from homeserver.events.event import Event
 from homeserver.storage.pushers import Pusher
+from homeserver.work import pause
 
 RETRY_FIRST_MS, RETRY_LAST_MS = 1_000, 60 * 60_000
 GIVE_UP_MS = 24 * 60 * 60_000  # what is older is of no use to anybody
@@ -81,4 +82,4 @@ def rejects(pusher: Pusher, answer: bytes) -> bool:
 
 def retry_delay_ms(failures: int) -> int:
     """How long to wait after that many failures in a row."""
-    return min(RETRY_FIRST_MS << min(failures, 20), RETRY_LAST_MS)
+    return pause(RETRY_FIRST_MS, failures, RETRY_LAST_MS)

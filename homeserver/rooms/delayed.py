@@ -6,7 +6,7 @@ An event is sent once: who sends it claims it first, and sends it as a transacti
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from twisted.logger import Logger
 
@@ -21,7 +21,7 @@ from homeserver.storage.delayed_events import CANCELLED, FAILED, SENDING, SENT, 
 from homeserver.storage.events import Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due
 
 WORK = "delayed_events"
 MOST_OF_USER = 100
@@ -97,18 +97,17 @@ class DelayedEvents:
 
     async def look(self) -> float:
         """Send what is due; the seconds until there is more."""
-        database = self.timeline.database
-        while True:
-            now = self.timeline.clock.now()
-            due = await database.read(delayed_events.next_due)
-            if due is None or due > now:
-                await database.write(delayed_events.forget, now - KEPT_MS)
-                return until(due, now)
-            for one in await database.write(delayed_events.claim, now, now - STUCK_MS, AT_ONCE):
-                try:
-                    await self._send(one)
-                except (Denied, Malformed, Refused) as error:
-                    log.info("A delayed event of {user} was not sent: {error}", user=one.user_id, error=error)
+        database, clock = self.timeline.database, self.timeline.clock
+        wait = await all_due(clock.now, partial(database.read, delayed_events.next_due), self._take)
+        await database.write(delayed_events.forget, clock.now() - KEPT_MS)
+        return wait
+
+    async def _take(self, now: int) -> None:
+        for one in await self.timeline.database.write(delayed_events.claim, now, now - STUCK_MS, AT_ONCE):
+            try:
+                await self._send(one)
+            except (Denied, Malformed, Refused) as error:
+                log.info("A delayed event of {user} was not sent: {error}", user=one.user_id, error=error)
 
     async def _send(self, one: Delayed) -> None:
         database, now = self.timeline.database, self.timeline.clock.now()

@@ -1,4 +1,4 @@
-"""What was voted on in swarms and is still to be looked at.  Counts nothing."""
+"""What is still to be looked at in swarms: what was voted on, and servers that a merge has put out.  Counts nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ FAREWELL = "farewell "
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Something to look at: a motion of a room as JSON, or '' for all of them."""
+    """Something to look at: a motion of a room as JSON, '' for all of them, or `FAREWELL` and a server."""
 
     room_id: RoomID
     motion: str

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from homeserver.errors import Refused
 from homeserver.events.errors import Denied, Malformed
 from homeserver.events.identifiers import RoomID, UserID
-from homeserver.federation.deferring import start
 from homeserver.membership.joins import Joins
 from homeserver.membership.leaves import Actor, Leaves
 from homeserver.room_keys.requests import Tell
@@ -20,7 +19,7 @@ from homeserver.storage.swarm_requests import TAKEN_BACK, Accepted
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import telling
 from homeserver.swarm.requests import invited
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due, pause
 
 WORK = "swarm_accepted"
 AT_ONCE = 20
@@ -58,18 +57,16 @@ class Accepting:
 
     async def look(self) -> float:
         """Try what is due; the seconds until there is more."""
-        database = self.joins.timeline.database
-        while True:
-            now = self.joins.timeline.clock.now()
-            due = await database.read(swarm_requests.next_accepted)
-            if due is None or due > now:
-                return until(due, now)
-            for one in await database.write(_claim, now):
-                self.work.beside((one.user_id, one.room_id), partial(self._try, one))
+        timeline = self.joins.timeline
+        return await all_due(timeline.clock.now, partial(timeline.database.read, swarm_requests.next_accepted), self._take)
+
+    async def _take(self, now: int) -> None:
+        for one in await self.joins.timeline.database.write(_claim, now):
+            self.work.beside((one.user_id, one.room_id), partial(self._try, one))
 
     def returned(self, server: str) -> None:
         """A server that was down has shown a sign of life."""
-        hastened = start(self.joins.timeline.database.write(_hasten, server, self.joins.timeline.clock.now()))
+        hastened = self.joins.timeline.database.write(_hasten, server, self.joins.timeline.clock.now())
         hastened.addErrback(lambda failure: log.failure("Joins by way of {server} are not tried at once", failure, server=server))
 
     async def _try(self, one: Accepted) -> None:
@@ -124,12 +121,7 @@ class Accepting:
 
 def _claim(txn: Transaction, now: int) -> list[Accepted]:
     due = swarm_requests.accepted_due(txn, now, AT_ONCE)
-    return [one for one in due if swarm_requests.postpone_accepted(txn, one, now + pause_ms(one.tries))]
-
-
-def pause_ms(tries: int) -> int:
-    """How long after a try the next one comes, if it is needed: doubled each time."""
-    return min(FIRST_MS << min(tries, 20), LONGEST_MS)
+    return [one for one in due if swarm_requests.postpone_accepted(txn, one, now + pause(FIRST_MS, one.tries, LONGEST_MS))]
 
 
 def _hasten(txn: Transaction, server: str, now: int) -> None:

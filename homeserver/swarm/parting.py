@@ -7,14 +7,13 @@ room, and what of them it may lack; messages without their content.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
-import orjson
-
-from homeserver.events import redaction
+from homeserver.events import canonical, redaction
 from homeserver.events.event import Event
 from homeserver.events.identifiers import ServerName
 from homeserver.federation.failures import PeerError
+from homeserver.federation.parcels import Item, content
 from homeserver.federation.peers import Peers
 from homeserver.rooms.entering import Parting
 from homeserver.rooms.timeline import Timeline
@@ -23,7 +22,7 @@ from homeserver.storage.events import Status
 from homeserver.storage.rooms import Room
 from homeserver.storage.swarm_motions import FAREWELL, WORK, Look
 from homeserver.storage.transactions import Transaction
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due
 
 FIRST_MS, LONGEST_MS, GIVE_UP_MS = 3000, 3600 * 1000, 7 * 24 * 3600 * 1000
 AT_ONCE = 20
@@ -45,16 +44,15 @@ class Farewells:
     async def look(self) -> float:
         """Tell those who are to be told now; the seconds until there is more."""
         database, clock = self.timeline.database, self.timeline.clock
-        while True:
-            now = clock.now()
-            due = await database.read(swarm_motions.next_due, farewells=True)
-            if due is None or due > now:
-                return until(due, now)
-            for one in await database.read(swarm_motions.due, now, AT_ONCE, farewells=True):
-                # Should another process look at it, too, it is put off for it.
-                await database.write(swarm_motions.postpone, one, now + min(LONGEST_MS, max(FIRST_MS, 2 * (now - one.since))))
-                if await self._tell(one) or now - one.since > GIVE_UP_MS:
-                    await database.write(swarm_motions.drop, one)
+        return await all_due(clock.now, partial(database.read, swarm_motions.next_due, farewells=True), self._take)
+
+    async def _take(self, now: int) -> None:
+        database = self.timeline.database
+        for one in await database.read(swarm_motions.due, now, AT_ONCE, farewells=True):
+            # Should another process look at it, too, it is put off for it.
+            await database.write(swarm_motions.postpone, one, now + min(LONGEST_MS, max(FIRST_MS, 2 * (now - one.since))))
+            if await self._tell(one) or now - one.since > GIVE_UP_MS:
+                await database.write(swarm_motions.drop, one)
 
     async def _tell(self, one: Look) -> bool:
         server = ServerName(one.motion.removeprefix(FAREWELL))
@@ -62,9 +60,9 @@ class Farewells:
         name, now = self.timeline.identity.name, self.timeline.clock.now()
         if not found:
             return True
-        body = {"origin": name, "origin_server_ts": now, "pdus": [event.data for event in found], "edus": []}
+        items = [Item(event.event_id, canonical.merged(event.body, event.envelope)) for event in found]
         try:
-            await self.peers.send_transaction(server, f"farewell.{now}", orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+            await self.peers.send_transaction(server, f"farewell.{now}", content(name, now, items, []))
         except PeerError:
             return False
         return True

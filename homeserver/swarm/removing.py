@@ -22,7 +22,7 @@ from homeserver.storage.swarm_removals import Removal
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import telling
 from homeserver.swarm.requests import Requests, is_swarm
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due, pause
 
 WORK = "swarm_removals"
 AT_ONCE = 20
@@ -86,14 +86,11 @@ class Removing:
 
     async def look(self) -> float:
         """Work on what is due; the seconds until there is more."""
-        database = self.timeline.database
-        while True:
-            now = self.timeline.clock.now()
-            due = await database.read(swarm_removals.next_due)
-            if due is None or due > now:
-                return until(due, now)
-            for one in await database.write(_claim, now):
-                self.work.beside((one.user_id, one.room_id), partial(self._go_on, one))
+        return await all_due(self.timeline.clock.now, partial(self.timeline.database.read, swarm_removals.next_due), self._take)
+
+    async def _take(self, now: int) -> None:
+        for one in await self.timeline.database.write(_claim, now):
+            self.work.beside((one.user_id, one.room_id), partial(self._go_on, one))
 
     async def _go_on(self, one: Removal) -> None:
         while await self.timeline.database.write(self._step, one):
@@ -149,4 +146,4 @@ def _left_at(txn: Transaction, member: Member) -> int | None:
 
 def _claim(txn: Transaction, now: int) -> list[Removal]:
     due = swarm_removals.due(txn, now, AT_ONCE)
-    return [one for one in due if swarm_removals.postpone(txn, one, now + min(FIRST_MS << min(one.tries, 20), LONGEST_MS))]
+    return [one for one in due if swarm_removals.postpone(txn, one, now + pause(FIRST_MS, one.tries, LONGEST_MS))]

@@ -13,6 +13,7 @@ from homeserver.errors import NotFound
 from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomID, UserID
 from homeserver.events.swarm.names import NO_DEVICE, PROFILE
+from homeserver.events.swarm.profiles import FIELDS
 from homeserver.membership.leaves import Actor, Leaves
 from homeserver.push.spreading import ignored_by
 from homeserver.room_keys.requests import Tell
@@ -25,12 +26,7 @@ from homeserver.swarm import telling
 IGNORED = "m.ignored_user_list"
 MOST_LISTED = 500
 UNDER_WAY_MS = 300_000  # so long a join may take that its user does not want any more
-# What is shown of a swarm from outside: field of a request -> (state event, field of its content, characters)
-SHOWN = {
-    "title": (("m.room.name", "name"), 255),
-    "description": (("m.room.topic", "topic"), 4096),
-    "avatar": (("m.room.avatar", "url"), 1024),
-}
+SHOWN = {"title": 255, "description": 4096, "avatar": 1024}  # of a swarm from outside, and the most characters of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +109,10 @@ def seen_from_outside(txn: Transaction, user: UserID, room_id: str) -> dict[str,
     shown = invitation.stripped if invitation is not None else stripped_state(txn, room_id)
     by_type = {str(entry.get("type")): entry.get("content") for entry in shown if entry.get("state_key", "") == ""}
     found: dict[str, Any] = {}
-    for name, ((kind, field), most) in SHOWN.items():
+    for kind, (name, field) in FIELDS.items():
         for content, key in ((by_type.get(PROFILE), name), (by_type.get(kind), field)):
             text = content.get(key) if isinstance(content, dict) else None
-            if isinstance(text, str) and 0 < len(text) <= most:
+            if isinstance(text, str) and 0 < len(text) <= SHOWN[name]:
                 found[name] = text
                 break
     create = by_type.get("m.room.create")

@@ -34,7 +34,7 @@ from homeserver.swarm.files.parts import Part
 from homeserver.swarm.files.shelf import FULL, Found, Shelf
 from homeserver.units import Rate
 from homeserver.web.limits import Limits
-from homeserver.work import Work, until
+from homeserver.work import Work, pause, until
 
 AT_ONCE, AT_ONCE_OF_USER = 8, 2
 MOST_OF_USER = 100
@@ -210,7 +210,7 @@ class Waiting:
         except Exception as error:
             full = isinstance(error, OSError) and error.errno in FULL
             log.failure("A file could not be fetched")
-            await self._later(file, FULL_MS if full else _pause(file.failures + 1), file.failures + 1)
+            await self._later(file, FULL_MS if full else pause(FIRST_MS, file.failures, LONGEST_MS), file.failures + 1)
 
     async def _fetch(self, file: Wanted) -> None:
         database, disk = self.shelf.database, self.shelf.disk
@@ -248,7 +248,7 @@ class Waiting:
 
     async def _again(self, file: Wanted, done: Attempt) -> None:
         failures = 0 if done.came == Came.MORE else file.failures + 1
-        await self._later(file, _pause(max(1, failures)), failures)
+        await self._later(file, pause(FIRST_MS, max(0, failures - 1), LONGEST_MS), failures)
 
     async def _later(self, file: Wanted, pause_ms: int, failures: int) -> None:
         await self.shelf.database.write(swarm_files.postpone, file, self.shelf.clock.now() + pause_ms, failures)
@@ -309,7 +309,3 @@ def _key(file: Wanted) -> Key:
 
 def _too_many(sentence: str) -> Refused:
     return Refused(429, "M_LIMIT_EXCEEDED", sentence, retry_after_ms=60_000)
-
-
-def _pause(failures: int) -> int:
-    return int(min(LONGEST_MS, FIRST_MS * 2 ** min(failures - 1, 20)))
