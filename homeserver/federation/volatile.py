@@ -9,10 +9,3 @@ class Edus(Protocol):
 
     def send(self, servers: Iterable[str], edu_type: str, content: Mapping[str, Any], key: str) -> None:
         """Send `content` to the servers soon; what is not sent yet under the same type and key is replaced by it."""
-
-
-class Nowhere:
-    """For a server that speaks with no other."""
-
-    def send(self, servers: Iterable[str], edu_type: str, content: Mapping[str, Any], key: str) -> None:
-        """Nobody is there."""

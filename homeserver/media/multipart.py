@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from email.message import Message
 
 MAX_HEAD = 64 * 1024
-MAX_BOUNDARY = 70  # RFC 2046 5.1.1
-
+# RFC 2046 5.1.1
 _BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]")
 
 

@@ -206,18 +206,6 @@ def server_takes_part(txn: Transaction, room_id: str, server: str) -> bool:
     )  # fmt: skip
 
 
-def users_sharing(txn: Transaction, user_id: str) -> list[UserID]:
-    """Everybody who is joined to a room that `user_id` is joined to, the user included if joined anywhere."""
-    return [
-        UserID(user)
-        for (user,) in txn.all(
-            "SELECT DISTINCT other.user_id FROM members mine JOIN members other ON other.room_id = mine.room_id"
-            " AND other.membership = 'join' WHERE mine.user_id = :user AND mine.membership = 'join'",
-            user=user_id,
-        )
-    ]
-
-
 def servers_sharing(txn: Transaction, user_id: str) -> list[ServerName]:
     """Servers with a joined member in a room that `user_id` is joined to."""
     return [
@@ -228,18 +216,6 @@ def servers_sharing(txn: Transaction, user_id: str) -> list[ServerName]:
             user=user_id,
         )
     ]
-
-
-def share_a_room(txn: Transaction, user_id: str, other: str) -> bool:
-    """Whether both users are joined to some room."""
-    return (
-        txn.value(
-            "SELECT 1 FROM members mine JOIN members other ON other.room_id = mine.room_id AND other.user_id = :other"
-            " AND other.membership = 'join' WHERE mine.user_id = :user AND mine.membership = 'join' LIMIT 1",
-            user=user_id, other=other,
-        )
-        is not None
-    )  # fmt: skip
 
 
 def changes_of_user(txn: Transaction, user_id: str, low: int, high: int) -> list[tuple[int, RoomID, str, str | None, int]]:

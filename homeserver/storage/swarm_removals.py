@@ -50,11 +50,6 @@ def drop(txn: Transaction, user_id: str, room_id: str) -> None:
     txn.later("DELETE FROM swarm_removals WHERE user_id = :user AND room_id = :room", user=user_id, room=room_id)
 
 
-def of_user(txn: Transaction, user_id: str) -> list[Removal]:
-    """Those of a user."""
-    return [_read(row) for row in txn.all(f"SELECT {COLUMNS} FROM swarm_removals WHERE user_id = :user", user=user_id)]
-
-
 def due(txn: Transaction, now: int, limit: int) -> list[Removal]:
     """Those to be looked at now."""
     rows = txn.all(f"SELECT {COLUMNS} FROM swarm_removals WHERE due_ts <= :now ORDER BY due_ts LIMIT :limit", now=now, limit=limit)

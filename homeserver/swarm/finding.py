@@ -1,11 +1,9 @@
 """A swarm, for who is in it.  The first thing that each service of swarms asks, and the same answer in all of them."""
 
 from homeserver.errors import Forbidden, InvalidParam
-from homeserver.events.event import Event
 from homeserver.events.identifiers import UserID
-from homeserver.events.standing import CREATE
 from homeserver.rooms import visibility
-from homeserver.storage import members, rooms, state
+from homeserver.storage import members, rooms
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 
@@ -33,11 +31,6 @@ def locked(txn: Transaction, room_id: str, user: UserID) -> Room:
     if room is None:
         raise visibility.NoSuchRoom()
     return _member(txn, _swarm(room), user)
-
-
-def create_event(txn: Transaction, room: Room) -> Event:
-    """The event that the swarm began with: it holds the mode."""
-    return state.view(txn, room.state_root, [CREATE])[CREATE]
 
 
 def _swarm(room: Room) -> Room:
