@@ -7,7 +7,7 @@ restart loses nothing; that two act at once in a partition is harmless, since of
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import orjson
 
@@ -25,7 +25,7 @@ from homeserver.storage.swarm_motions import WORK, Look
 from homeserver.storage.transactions import Transaction
 from homeserver.swarm import votes
 from homeserver.swarm.counting import Tally
-from homeserver.work import Work, until
+from homeserver.work import Work, all_due
 
 FIRST_MS, NEXT_MS = 2000, 10_000
 AT_ONCE = 20
@@ -46,14 +46,11 @@ class Acting:
 
     async def look(self) -> float:
         """Look at what is due; the seconds until there is more."""
-        database, clock = self.timeline.database, self.timeline.clock
-        while True:
-            now = clock.now()
-            due = await database.read(swarm_motions.next_due)
-            if due is None or due > now:
-                return until(due, now)
-            for one in await database.read(swarm_motions.due, now, AT_ONCE):
-                await database.write(self._act, one, now)
+        return await all_due(self.timeline.clock.now, partial(self.timeline.database.read, swarm_motions.next_due), self._take)
+
+    async def _take(self, now: int) -> None:
+        for one in await self.timeline.database.read(swarm_motions.due, now, AT_ONCE):
+            await self.timeline.database.write(self._act, one, now)
 
     def _act(self, txn: Transaction, one: Look, now: int) -> None:
         room = rooms.lock(txn, one.room_id)
@@ -61,17 +58,14 @@ class Acting:
             swarm_motions.drop(txn, one)
             return
         before, waits = room, False
-        for motion in [_read(one.motion)] if one.motion else votes.open_motions(txn, room):
-            found = votes.count(txn, room, motion)
-            if found.done or not found.passed:
-                continue
-            turn = self._turn(found)
+        for found in [votes.count(txn, room, _read(one.motion))] if one.motion else votes.count_all(txn, room):
+            turn = self._turn(found) if found.passed and not found.done else None
             if turn is None:
                 continue
             if now < one.since + FIRST_MS + turn * NEXT_MS:
                 waits = True
                 continue
-            room = self._carry(txn, room, found, now)
+            room = self._carry(txn, room, found.motion, now)
         if room is not before:
             rooms.store(txn, room)
         if waits:
@@ -85,8 +79,9 @@ class Acting:
         own = self.timeline.identity.name
         return servers.index(own) if own in servers else None
 
-    def _carry(self, txn: Transaction, room: Room, found: Tally, now: int) -> Room:
+    def _carry(self, txn: Transaction, room: Room, motion: Motion, now: int) -> Room:
         """The room with the ban, in the name of the first local voter who may write it, from the device that voted."""
+        found = votes.count(txn, room, motion)  # once more: what was carried just before may have changed who counts
         for voter in self._ours(found):
             device = found.votes[voter].content.get(DEVICE)
             try:
@@ -96,6 +91,8 @@ class Acting:
         return room
 
     def _ours(self, found: Tally) -> Sequence[str]:
+        if found.done or not found.passed:
+            return []
         return [voter for voter in found.order if self.timeline.identity.is_mine(voter)]
 
 

@@ -54,22 +54,38 @@ class Tally:
         return sorted(self.may_act, key=lambda voter: self.votes[voter].event_id)
 
 
-def tally(look: Look, motion: Motion) -> Tally:
-    """Count the votes on a motion."""
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """The admins of one state, those of them who are banned, and what says so: for many motions it is looked up once."""
+
+    admins: frozenset[str]
+    banned: frozenset[str]
+    state: State
+
+
+def electorate(look: Look) -> Electorate:
+    """Who may vote."""
     state = look([CREATE, POWER_LEVELS])
-    chosen = admins(state)
-    keys = {motion.key(admin) for admin in chosen} | {motion.opposite.key(admin) for admin in chosen}
-    keys |= {("m.room.member", user) for user in (*chosen, motion.target)}
-    if motion.device:
-        keys.add(devices.key_of(motion.target, motion.device))
-    state |= look(keys)
-    banned = {admin for admin in chosen if membership(state, admin) == "ban"}
-    votes = {voter: state[motion.key(voter)] for voter in chosen - banned if stands(state, motion, voter)}
+    chosen = frozenset(admins(state))
+    state = {**state, **look([("m.room.member", admin) for admin in chosen])}
+    return Electorate(chosen, frozenset(admin for admin in chosen if membership(state, admin) == "ban"), state)
+
+
+def tally(look: Look, motion: Motion, known: Electorate | None = None, voters: Iterable[str] | None = None) -> Tally:
+    """Count the votes on a motion; `voters` are all who may have voted on it, None that it could be any of the electorate."""
+    known = electorate(look) if known is None else known
+    electors = known.admins - known.banned
+    own = {voter: motion.key(voter) for voter in (electors if voters is None else electors.intersection(voters))}
+    about = devices.key_of(motion.target, motion.device) if motion.device else ("m.room.member", motion.target)
+    state = {**known.state, **look([*own.values(), about])}
+    opposite = motion.opposite
+    state |= look([opposite.key(voter) for voter, key in own.items() if key in state])
+    votes = {voter: state[key] for voter, key in own.items() if key in state and stands(state, motion, voter)}
     return Tally(
         motion,
         votes,
-        len(chosen - banned),
-        tuple(sorted(banned)[:MAX_VOTES]),
+        len(electors),
+        tuple(sorted(known.banned)[:MAX_VOTES]),
         _is_done(state, motion),
         frozenset(voter for voter in votes if membership(state, voter) == "join" and (motion.device or voter != motion.target)),
     )

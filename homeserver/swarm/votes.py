@@ -3,14 +3,12 @@
 Where a majority came together from votes of different servers, `acting` has one of them write it.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from homeserver.errors import InvalidParam
 from homeserver.events.drafts import Draft
-from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import RoomID, UserID
 from homeserver.events.swarm import devices
 from homeserver.events.swarm.names import BANNED_ADMINS, DEVICE_BAN, VOTE, VOTES
@@ -20,10 +18,11 @@ from homeserver.rooms.timeline import Timeline
 from homeserver.storage import rooms, state
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
-from homeserver.swarm import finding, messages
-from homeserver.swarm.counting import Tally, tally
+from homeserver.swarm import counting, finding, messages
+from homeserver.swarm.counting import Tally
 
 MOST_VOTES, MOST_MOTIONS = 2000, 100  # the latest votes that are looked through for what is voted on, and how much of that is counted
+MOST_LOOKED_FOR = 5000  # votes, in a room that has more than the latest
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,7 @@ class Voting:
 
 def count(txn: Transaction, room: Room, motion: Motion) -> Tally:
     """How a motion stands in the current state."""
-
-    def look(keys: Iterable[Key]) -> dict[Key, Event]:
-        return state.view(txn, room.state_root, keys)
-
-    return tally(look, motion)
+    return counting.tally(partial(state.view, txn, room.state_root), motion)
 
 
 def ban(found: Tally, actor: Actor, more: dict[str, Any]) -> Draft:
@@ -88,14 +83,22 @@ def ban(found: Tally, actor: Actor, more: dict[str, Any]) -> Draft:
     return Draft("m.room.member", sender, {**more, "membership": membership, **votes}, motion.target, device=actor.device)
 
 
-def open_motions(txn: Transaction, room: Room) -> list[Motion]:
-    """What the latest votes of the room are on; where that is much, what most have voted on: one alone can vote on anything."""
-    found = state.latest_of_type(txn, room.room_id, VOTE, MOST_VOTES)
-    motions = Counter(motion for vote in found if (motion := motion_of(vote.event.content)) is not None)
-    return [motion for motion, _ in motions.most_common(MOST_MOTIONS)]
+def count_all(txn: Transaction, room: Room) -> list[Tally]:
+    """How all that the latest votes are on stands; where that is much, what most have voted on: one alone can vote on anything."""
+    look = partial(state.view, txn, room.state_root)
+    latest = state.latest_of_type(txn, room.room_id, VOTE, MOST_VOTES)
+    voters: dict[Motion, set[str]] = {}
+    for vote in latest:
+        motion = motion_of(vote.event.content)
+        if motion is not None:
+            voters.setdefault(motion, set()).add(vote.event.sender)
+    known = counting.electorate(look)
+    motions = sorted(voters, key=lambda motion: -len(voters[motion] & known.admins))
+    if len(latest) < MOST_VOTES:
+        return [counting.tally(look, motion, known, voters[motion]) for motion in motions[:MOST_MOTIONS]]
+    # There are older votes: each admin's is looked for.
+    return [counting.tally(look, motion, known) for motion in motions[: min(MOST_MOTIONS, MOST_LOOKED_FOR // len(known.admins))]]
 
 
 def _standing(txn: Transaction, user: UserID, room_id: RoomID) -> list[Tally]:
-    room = finding.joined(txn, room_id, user)
-    tallies = (count(txn, room, motion) for motion in open_motions(txn, room))
-    return [one for one in tallies if one.votes]
+    return [one for one in count_all(txn, finding.joined(txn, room_id, user)) if one.votes]

@@ -1,12 +1,16 @@
 """Who asks too often, for too much, or twice: what swarms cost their server is bounded, and declining shows to nobody."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from homeserver.events.event import Event, Key
 from homeserver.events.identifiers import ServerName
 from homeserver.settings import RateLimits
-from homeserver.swarm import outdated
+from homeserver.storage import rooms, state
+from homeserver.swarm import counting, outdated, votes
+from homeserver.swarm.counting import Tally
 from homeserver.web.limits import Limits
 from tests.flows.joining import joins, membership
 from tests.flows.swarming import SWARMS, swarm
@@ -56,6 +60,40 @@ async def test_what_takes_much_to_answer_is_not_asked_for_without_end(network: N
     for _ in range(60):
         reply = await room["alice"].post(f"/rooms/{room.room}/ban", {"user_id": room["alice"].user_id})
     assert reply.status == 429, "a ban is a vote, and votes have their rate"
+
+
+@story
+async def test_what_many_could_have_voted_on_is_counted_by_those_who_have(network: Network) -> None:
+    """With 256 admins each motion would take 512 looks into the state, and there are a hundred of them at a time."""
+    room = await swarm(network, "alice", "bob")
+    await room.empowers("bob")
+    levels = good(await room["alice"].get(f"/rooms/{room.room}/state/m.room.power_levels"))
+    levels["users"] |= {f"@admin{number}:x": 100 for number in range(200)}
+    good(await room["alice"].put(f"/rooms/{room.room}/state/m.room.power_levels", levels))
+    for number in range(30):
+        vote = {"action": "ban", "target": f"@u{number}:x"}
+        assert (await room["alice"].put(f"{room.path}/votes", vote)).status == 202
+    good(await room["alice"].put(f"{room.path}/votes", {**vote, "action": "unban"}))
+    looked: list[Key] = []
+
+    def counts(txn: Any) -> list[Tally]:
+        here = rooms.get(txn, room.room)
+        assert here is not None
+
+        def look(keys: Iterable[Key]) -> dict[Key, Event]:
+            looked.extend(keys := list(keys))
+            return state.view(txn, here.state_root, keys)
+
+        known = counting.electorate(look)
+        assert len(known.admins) == 202 and len(looked) == 204
+        looked.clear()
+        found = [counting.tally(look, one.motion, known, {room["alice"].user_id}) for one in votes.count_all(txn, here)]
+        assert found == [votes.count(txn, here, one.motion) for one in found] == votes.count_all(txn, here)
+        return found
+
+    found = await room["alice"].home.server.database.read(counts)
+    assert len(found) == 31 and len(looked) <= 3 * len(found)
+    assert sum(len(one.votes) for one in found) == 30, "what she has taken back is not a vote"
 
 
 class Watched:
