@@ -17,6 +17,7 @@ import orjson
 
 from homeserver.events import canonical, signing, versions
 from homeserver.events import event as events_core
+from homeserver.events.versions import RoomVersion
 from homeserver.federation.authentication import authorization
 from homeserver.storage.transactions import Transaction
 from homeserver.web.endpoints import Endpoint
@@ -38,6 +39,7 @@ class About:
     room: str
     event: str
     alias: str
+    version: RoomVersion = VERSION
 
 
 @dataclass
@@ -183,7 +185,7 @@ class Asker:
         membership = {"send_join": "join", "send_leave": "leave", "send_knock": "knock"}.get(kind, "invite")
         signed = self.signed("m.room.member", {"membership": membership}, about, self.client.user_id)
         if kind == "prove_invite" or ("/v2/" in path and kind == "invite"):
-            return {"room_version": VERSION.id, "event": signed, "invite_room_state": []}
+            return {"room_version": about.version.id, "event": signed, "invite_room_state": []}
         return signed
 
     def _transaction(self, about: About) -> Any:
@@ -202,8 +204,8 @@ class Asker:
         }  # fmt: skip
         if state_key is not None:
             data["state_key"] = state_key
-        signed: dict[str, Any] = self.client.home.server.identity.sign_event(VERSION, signing.add_hash(VERSION, data))
-        events_core.read(VERSION, signed)
+        signed: dict[str, Any] = self.client.home.server.identity.sign_event(about.version, signing.add_hash(about.version, data))
+        events_core.read(about.version, signed)
         return signed
 
     def _names(self, about: About) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from homeserver.events.versions import SWARM, RoomVersion
 from tests.flows.asking import VERSION, About, Asker, Told, endpoints
 from tests.flows.joining import before, invites, joins, refusal, room_of, settled
 from tests.hostile.rig import query_names
@@ -18,21 +19,22 @@ NO_ROOMS = {"event_format", "event_fields"}
 MESSAGE = {"msgtype": "m.text", "body": "secret"}
 
 
-async def hidden_room(network: Network, home: Home) -> About:
+async def hidden_room(network: Network, home: Home, version: RoomVersion) -> About:
     """A closed room that people talk in, with an alias."""
-    alice = await home.user("alice")
-    room = await room_of(alice, room_version=VERSION.id, name="secret", room_alias_name="secret")
+    alice = await home.user("alice", "ALICEPHONE")
+    room = await room_of(alice, room_version=version.id, name="secret", room_alias_name="secret")
     event = good(await alice.put(f"/rooms/{room}/send/m.room.message/1", MESSAGE))["event_id"]
-    return About(room, event, f"#secret:{home.name}")
+    return About(room, event, f"#secret:{home.name}", version)
 
 
 async def absent_room(home: Home, like: About) -> About:
     """A room that never was, with an alias that leads to it."""
-    room = "!" + secrets.token_hex(30)[: len(like.room.split(":")[0]) - 1] + f":{home.name}"
+    own, colon, server = like.room.partition(":")
+    room = "!" + secrets.token_hex(30)[: len(own) - 1] + colon + server
     alias = f"#absent:{home.name}"
     sql = "INSERT INTO aliases (alias, room_id, creator, created_ts) VALUES (:alias, :room, :creator, 0)"
     await home.server.database.write(lambda txn: txn.run(sql, alias=alias, room=room, creator=f"@alice:{home.name}"))
-    return About(room, "$" + secrets.token_urlsafe(32), alias)
+    return About(room, "$" + secrets.token_urlsafe(32), alias, like.version)
 
 
 @story
@@ -60,15 +62,16 @@ def differences(path: str, real: Told, none: Told) -> list[str]:
 
 @pytest.mark.parametrize("via", [[], ["c", "d"]], ids=["without via", "with via"])
 @pytest.mark.parametrize("who", ["user", "server"])
+@pytest.mark.parametrize("version", [VERSION, SWARM], ids=["room", "swarm"])
 @story
-async def test_nobody_can_tell_a_hidden_room_from_none(network: Network, who: str, via: list[str]) -> None:
+async def test_nobody_can_tell_a_hidden_room_from_none(network: Network, version: RoomVersion, who: str, via: list[str]) -> None:
     a, b, c = network.server("a"), network.server("b"), network.server("c")
-    real = await hidden_room(network, a)
+    real = await hidden_room(network, a, version)
     none = await absent_room(a, real)
     where = a if who == "user" else b
     askers = [Asker(network, await where.user(name), a) for name in ("qfirst", "qother")]
     first = Asker(network, await where.user("qbefore"), a)
-    nowhere = About("!" + "n" * 30 + ":a", "$" + "n" * 43, "#nowhere:a")
+    nowhere = About("!" + "n" * 30 + (":a" if ":" in real.room else "n" * 13), "$" + "n" * 43, "#nowhere:a", version)
     wrong: list[str] = []
     times: dict[str, tuple[float, float]] = {}
     asked = 0
