@@ -11,7 +11,7 @@ from homeserver.periodic import Periodic
 from homeserver.rooms import delayed
 from homeserver.rooms.activity import Stamps
 from homeserver.rooms.delayed import DelayedEvents
-from homeserver.rooms.entering import Entrance, Observer, Parting
+from homeserver.rooms.entering import Coming, Entrance, Observer, Parting
 from homeserver.rooms.openness import Completion
 from homeserver.rooms.sweeping import Sweeping
 from homeserver.rooms.timeline import Timeline
@@ -32,10 +32,16 @@ class Rooms:
     services: tuple[Service, ...]
 
 
-def compose(ground: Ground, observers: Iterable[Observer], guards: Iterable[Observer] = (), partings: Iterable[Parting] = ()) -> Rooms:
+def compose(
+    ground: Ground,
+    observers: Iterable[Observer],
+    guards: Iterable[Observer] = (),
+    partings: Iterable[Parting] = (),
+    comings: Iterable[Coming] = (),
+) -> Rooms:
     """Make them.  `observers` see every accepted event inside its transaction; for the others see `Entrance`."""
     watching = (*observers, delayed.observe(ground.clock.now))
-    entrance = Entrance(ground.identity.name, watching, Stamps(ground.clock), tuple(guards), tuple(partings))
+    entrance = Entrance(ground.identity.name, watching, Stamps(ground.clock), tuple(guards), tuple(partings), tuple(comings))
     timeline = Timeline(ground.database, ground.identity, ground.clock, entrance)
     later = delayed.DelayedEvents(timeline, int(ground.settings.rooms.delayed_event_max))
     endpoints = (

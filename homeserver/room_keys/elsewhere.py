@@ -61,7 +61,7 @@ class Elsewhere:
                 self.requests.decided(txn, found, word.user_id)
 
     def _came(self, txn: Transaction, origin: ServerName, word: Word) -> None:
-        """A server says that it has come to the room, as older ones do: it hears what local users ask for."""
+        """A server has come to the room, and may have missed what was said meanwhile: it hears what local users ask for."""
         if rooms.shares(txn, word.room_id, origin):
             pending = [one for one in key_requests.of_room(txn, word.room_id) if one.user_id.domain == self.requests.name]
             self.requests.repeat(txn, origin, pending)

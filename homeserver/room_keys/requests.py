@@ -14,7 +14,7 @@ from homeserver.clock import Clock
 from homeserver.errors import Forbidden, InvalidParam, NotFound, Refused
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.room_keys import telling
-from homeserver.room_keys.telling import APPROVAL, APPROVED, DONE, EDU, REQUEST
+from homeserver.room_keys.telling import APPROVAL, APPROVED, DONE, EDU, HERE, REQUEST
 from homeserver.rooms import visibility
 from homeserver.storage import destinations, device_keys, key_requests, members, rooms
 from homeserver.storage.database import Database
@@ -76,6 +76,10 @@ class Requests:
             self._live(txn, one.room_id, DONE, one.user_id, telling.done(one.room_id, one.request_id))
             if one.user_id.domain == self.name:
                 self._post(txn, one.room_id, DONE, telling.done(one.room_id, one.request_id))
+
+    def came(self, txn: Transaction, room_id: RoomID) -> None:
+        """What the other servers told of a room while it was being joined was lost: they are asked for it."""
+        self._post(txn, room_id, HERE, {"room_id": room_id})
 
     def repeat(self, txn: Transaction, server: ServerName, found: Sequence[Request]) -> None:
         """Tell a server that came late what local users ask for."""

@@ -19,6 +19,7 @@ from homeserver.storage.transactions import Transaction
 
 Observer = Callable[[Transaction, Room, Stored], None]
 Parting = Callable[[Transaction, Room, ServerName], None]
+Coming = Callable[[Transaction, Room, ServerName], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Entrance:
     """How events enter rooms on the server `name`; `observers` see each one that was accepted, in its transaction.
 
     `guards` see each one that came alone and was rejected: not those of history, nor of a state that was fetched.  `partings` hear of
-    servers that a merge has put out of a room: no event says so, and none goes there any more.
+    servers that a merge has put out of a room: no event says so, and none goes there any more.  `comings` hear of servers that a merge
+    has put into one, or a state that was fetched: no observer saw their join.
     """
 
     name: ServerName
@@ -52,6 +54,7 @@ class Entrance:
     stamps: Stamps
     guards: tuple[Observer, ...] = ()
     partings: tuple[Parting, ...] = ()
+    comings: tuple[Coming, ...] = ()
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored).
@@ -161,6 +164,7 @@ class Entrance:
         """Make `root` the current state of the room: rows of state, members, servers, counts.  `hints`: events of it at hand, by number."""
         if root == room.state_root:
             return room
+        old = room
         changes = self._changes(txn, room.state_root, root, hints)
         state.set_current(txn, room.room_id, changes, position, log=log)
         if not openness.KEYS.isdisjoint(changes):
@@ -190,6 +194,8 @@ class Entrance:
         room = self._count(txn, room, {server: change for server, change in servers.items() if change})
         if self.partings and any(change < 0 for change in servers.values()):
             self._part(txn, room, {UserID(stored.key[1]).domain for stored in changed if stored.num not in hints})
+        if self.comings and room.servers != old.servers and not old.departed:
+            self._come(txn, old, room, {UserID(stored.key[1]).domain for stored in changed if stored.num not in hints})
         return room
 
     def _part(self, txn: Transaction, room: Room, moved: set[ServerName]) -> None:
@@ -197,6 +203,13 @@ class Entrance:
         for server in moved - {self.name} - set(rooms.server_set(txn, room.servers)):
             for parting in self.partings:
                 parting(txn, room, server)
+
+    def _come(self, txn: Transaction, old: Room, room: Room, moved: set[ServerName]) -> None:
+        """Of these servers, whose members a merge has changed, tell of those that are new to the room."""
+        if moved:
+            for server in sorted(moved.intersection(rooms.server_set(txn, room.servers)).difference(rooms.server_set(txn, old.servers))):
+                for coming in self.comings:
+                    coming(txn, room, server)
 
     def _count(self, txn: Transaction, room: Room, changes: dict[str, int]) -> Room:
         """Add to the numbers of joined members that servers have; the room with the servers that are in it then."""
