@@ -59,6 +59,7 @@ from homeserver.keys.joining import RoomWatch
 from homeserver.live.ring import TO_DEVICE
 from homeserver.membership.carrying import Carrying
 from homeserver.rooms import delayed
+from homeserver.rooms.entering import Observers
 from homeserver.rooms.watching import of_state, of_swarms
 from homeserver.settings import Settings
 from homeserver.storage.database import Database
@@ -144,8 +145,8 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     of_any = (*telling.observers, attentive.presence.observe, *bridged.observers)
     in_state = of_state(RoomWatch(name, announcer), Carrying(name).observe, pending.observe, *asking.observers)
     in_swarms = of_swarms(*swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers)
-    guards, partings = swarm.guards(on), swarm.partings(on)
-    in_rooms = rooms.compose(on, (*of_any, in_state, in_swarms), guards, partings, asking.comings)
+    observers = Observers((*of_any, in_state, in_swarms), swarm.of_rejected(on), came=asking.of_servers, went=swarm.of_gone(on))
+    in_rooms = rooms.compose(on, observers)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)
     watchers = (DeviceWatch(announcer), *telling.watchers, *sync.WATCHERS, *asking.watchers)

@@ -15,7 +15,7 @@ from homeserver.room_keys.requests import Requests, Tell
 from homeserver.room_keys.telling import EDU
 from homeserver.room_keys.watching import Watching
 from homeserver.rooms import acl
-from homeserver.rooms.entering import Coming, Observer
+from homeserver.rooms.entering import Observer, ServerObserver
 from homeserver.web.limits import Limits
 
 HOUR = 3600
@@ -27,7 +27,8 @@ class RoomKeys:
 
     requests: Requests
     observers: tuple[Observer, ...]
-    comings: tuple[Coming, ...]
+    of_servers: tuple[ServerObserver, ...]
+    """Of those that come to rooms without an event."""
     watchers: tuple[Watcher, ...]
     edus: Mapping[str, Callable[[ServerName, Mapping[str, Any]], Awaitable[None]]]
     endpoints: tuple[object, ...]

@@ -1,7 +1,6 @@
 """Rooms: the one write path, and the endpoints that use it directly."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from homeserver.api.client.delayed_events import DelayedEventPages
@@ -11,10 +10,11 @@ from homeserver.periodic import Periodic
 from homeserver.rooms import delayed
 from homeserver.rooms.activity import Stamps
 from homeserver.rooms.delayed import DelayedEvents
-from homeserver.rooms.entering import Coming, Entrance, Observer, Parting
+from homeserver.rooms.entering import Entrance, Observers
 from homeserver.rooms.openness import Completion
 from homeserver.rooms.sweeping import Sweeping
 from homeserver.rooms.timeline import Timeline
+from homeserver.rooms.watching import of_state
 from homeserver.storage import events
 
 HOUR = 3600
@@ -32,17 +32,10 @@ class Rooms:
     services: tuple[Service, ...]
 
 
-def compose(
-    ground: Ground,
-    observers: Iterable[Observer],
-    guards: Iterable[Observer] = (),
-    partings: Iterable[Parting] = (),
-    comings: Iterable[Coming] = (),
-) -> Rooms:
-    """Make them.  `observers` see every accepted event inside its transaction; for the others see `Entrance`."""
-    watching = (*observers, delayed.observe(ground.clock.now))
-    entrance = Entrance(ground.identity.name, watching, Stamps(ground.clock), tuple(guards), tuple(partings), tuple(comings))
-    timeline = Timeline(ground.database, ground.identity, ground.clock, entrance)
+def compose(ground: Ground, observers: Observers) -> Rooms:
+    """Make them."""
+    watching = replace(observers, accepted=(*observers.accepted, of_state(delayed.observe(ground.clock.now))))
+    timeline = Timeline(ground.database, ground.identity, ground.clock, Entrance(ground.identity.name, watching, Stamps(ground.clock)))
     later = delayed.DelayedEvents(timeline, int(ground.settings.rooms.delayed_event_max))
     endpoints = (
         RoomState(ground.database, ground.clock),
@@ -57,4 +50,3 @@ async def _forget_sent(ground: Ground) -> None:
     """Transactions of clients are remembered for a week: no client repeats a request for longer."""
     while await ground.database.write(events.forget_sent, ground.clock.now() - WEEK_MS, AT_ONCE) == AT_ONCE:
         pass
-

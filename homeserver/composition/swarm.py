@@ -15,7 +15,7 @@ from homeserver.composition.rooms import Rooms
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.membership.leaves import Actor
 from homeserver.periodic import Periodic
-from homeserver.rooms.entering import Observer, Parting
+from homeserver.rooms.entering import Observer, ServerObserver
 from homeserver.swarm import acting, parting
 from homeserver.swarm.about import About
 from homeserver.swarm.acting import Acting
@@ -44,12 +44,12 @@ def observers(ground: Ground) -> tuple[Observer, ...]:
     return (acting.observe(ground.clock.now),)
 
 
-def guards(ground: Ground) -> tuple[Observer, ...]:
+def of_rejected(ground: Ground) -> tuple[Observer, ...]:
     """Who must see each event that was rejected."""
     return (_outdated(ground).guard,)
 
 
-def partings(ground: Ground) -> tuple[Parting, ...]:
+def of_gone(ground: Ground) -> tuple[ServerObserver, ...]:
     """Who must hear of servers that a merge has put out of a room."""
     return (parting.observe(ground.clock.now),)
 

@@ -18,8 +18,7 @@ from homeserver.storage.state import Key
 from homeserver.storage.transactions import Transaction
 
 Observer = Callable[[Transaction, Room, Stored], None]
-Parting = Callable[[Transaction, Room, ServerName], None]
-Coming = Callable[[Transaction, Room, ServerName], None]
+ServerObserver = Callable[[Transaction, Room, ServerName], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +39,27 @@ class Decision:
     awaited: Sequence[int] = ()
 
 
-@dataclass(frozen=True)
-class Entrance:
-    """How events enter rooms on the server `name`; `observers` see each one that was accepted, in its transaction.
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who must see what happens in rooms, in the transaction in which it does.
 
-    `guards` see each one that came alone and was rejected: not those of history, nor of a state that was fetched.  `partings` hear of
-    servers that a merge has put out of a room: no event says so, and none goes there any more.  `comings` hear of servers that a merge
-    has put into one, or a state that was fetched: no observer saw their join.
+    `accepted`: each event that was; `rejected`: each that came alone and was, not those of history, nor of a state that was fetched.
+    `came`, `went`: servers that a merge, or a state that was fetched, has put into a room or out of it, which no event says.
     """
 
+    accepted: tuple[Observer, ...] = ()
+    rejected: tuple[Observer, ...] = ()
+    came: tuple[ServerObserver, ...] = ()
+    went: tuple[ServerObserver, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How events enter rooms on the server `name`."""
+
     name: ServerName
-    observers: tuple[Observer, ...]
+    observers: Observers
     stamps: Stamps
-    guards: tuple[Observer, ...] = ()
-    partings: tuple[Parting, ...] = ()
-    comings: tuple[Coming, ...] = ()
 
     def enter(self, txn: Transaction, room: Room, decision: Decision) -> tuple[Room, Stored]:
         """Write one event and all that follows from it; answers the room as it is then (not yet stored).
@@ -63,8 +68,8 @@ class Entrance:
         """
         room, stored = self._place(txn, room, decision)
         if stored.position is None:
-            for guard in self.guards if stored.status == Status.REJECTED else ():
-                guard(txn, room, stored)
+            for observer in self.observers.rejected if stored.status == Status.REJECTED else ():
+                observer(txn, room, stored)
             return room, stored
         assert stored.state_after is not None
         room = self.advance(txn, room, decision.current(stored.state_after), stored.position, hints={stored.num: stored})
@@ -144,7 +149,7 @@ class Entrance:
         search.add(txn, stored)
         txn.wake(room.room_id)
         self._send(txn, stored, destinations)
-        for observer in self.observers:
+        for observer in self.observers.accepted:
             observer(txn, room, stored)
 
     def _send(self, txn: Transaction, stored: Stored, destinations: bytes | None) -> None:
@@ -192,24 +197,19 @@ class Entrance:
         elif local_left and not members.any_local_joined(txn, room.room_id):
             room = replace(room, departed=True)
         room = self._count(txn, room, {server: change for server, change in servers.items() if change})
-        if self.partings and any(change < 0 for change in servers.values()):
-            self._part(txn, room, {UserID(stored.key[1]).domain for stored in changed if stored.num not in hints})
-        if self.comings and room.servers != old.servers and not old.departed:
-            self._come(txn, old, room, {UserID(stored.key[1]).domain for stored in changed if stored.num not in hints})
+        if room.servers != old.servers and not old.departed:
+            self._tell_of_servers(txn, old, room, {UserID(stored.key[1]).domain for stored in changed if stored.num not in hints})
         return room
 
-    def _part(self, txn: Transaction, room: Room, moved: set[ServerName]) -> None:
-        """Of these servers, whose members a merge has changed, tell of those that have none left in the room."""
-        for server in moved - {self.name} - set(rooms.server_set(txn, room.servers)):
-            for parting in self.partings:
-                parting(txn, room, server)
-
-    def _come(self, txn: Transaction, old: Room, room: Room, moved: set[ServerName]) -> None:
-        """Of these servers, whose members a merge has changed, tell of those that are new to the room."""
-        if moved:
-            for server in sorted(moved.intersection(rooms.server_set(txn, room.servers)).difference(rooms.server_set(txn, old.servers))):
-                for coming in self.comings:
-                    coming(txn, room, server)
+    def _tell_of_servers(self, txn: Transaction, old: Room, room: Room, moved: set[ServerName]) -> None:
+        """Of these servers, whose members a merge has changed, tell of those that came to the room, and of those that went."""
+        if not moved:
+            return
+        before, now = set(rooms.server_set(txn, old.servers)), set(rooms.server_set(txn, room.servers))
+        for observers, servers in ((self.observers.came, now - before), (self.observers.went, before - now)):
+            for server in sorted(moved & servers):
+                for observer in observers:
+                    observer(txn, room, server)
 
     def _count(self, txn: Transaction, room: Room, changes: dict[str, int]) -> Room:
         """Add to the numbers of joined members that servers have; the room with the servers that are in it then."""

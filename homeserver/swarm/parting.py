@@ -15,7 +15,7 @@ from homeserver.events.identifiers import ServerName
 from homeserver.federation.failures import PeerError
 from homeserver.federation.parcels import Item, content
 from homeserver.federation.peers import Peers
-from homeserver.rooms.entering import Parting
+from homeserver.rooms.entering import ServerObserver
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import events, rooms, swarm_motions
 from homeserver.storage.events import Status
@@ -68,7 +68,7 @@ class Farewells:
         return True
 
 
-def observe(now: Callable[[], int]) -> Parting:
+def observe(now: Callable[[], int]) -> ServerObserver:
     """Note who is to be told."""
 
     def part(txn: Transaction, room: Room, server: ServerName) -> None:

@@ -19,7 +19,7 @@ from homeserver.push.rules import Ruleset
 from homeserver.push.unread import Unread
 from homeserver.rooms import creation
 from homeserver.rooms.activity import Stamps
-from homeserver.rooms.entering import Entrance
+from homeserver.rooms.entering import Entrance, Observers
 from homeserver.rooms.timeline import Timeline
 from homeserver.storage import notable, push_rules, receipts
 from homeserver.storage.database import Database
@@ -57,7 +57,7 @@ class House:
         self.database = fresh(self.engine, self.reactor)
         clock, identity = Clock(self.reactor, 1_700_000_000_000), Identity(NAME, KEY)
         self.clock = clock
-        self.timeline = Timeline(self.database, identity, clock, Entrance(NAME, (Unread(NAME).observe,), Stamps(clock)))
+        self.timeline = Timeline(self.database, identity, clock, Entrance(NAME, Observers((Unread(NAME).observe,)), Stamps(clock)))
         self.room = self.makes_room("alice")
 
     def makes_room(self, name: str) -> RoomID:
