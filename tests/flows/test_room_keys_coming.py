@@ -1,7 +1,9 @@
-"""Servers that come into a room late, or by a way that no event shows: they hear what is asked there all the same."""
+"""Servers and users that come into a room late, or by a way that no event shows: who is to hear what is asked hears it all the same."""
 
 from dataclasses import dataclass
 
+from homeserver.room_keys import elsewhere
+from homeserver.room_keys.telling import EDU
 from homeserver.web.types import Request, Response
 from tests.flows.keys import ROOM_KEY, Device, device
 from tests.world import Home, Network, good, story
@@ -102,3 +104,67 @@ async def test_whose_join_takes_longer_than_what_is_said_meanwhile_waits(network
     good(await carol.client.post(f"/join/{room}?via=b"))
     await network.passes(5)
     await _approves(network, room, alice, carol)
+
+
+@story
+async def test_who_comes_and_asks_while_another_server_is_down(network: Network) -> None:
+    room, alice, bob = await _asked(network)
+    dora = await device(alice.client.home, "dora", "D")
+    network.down.add("b")
+    good(await dora.client.post(f"/join/{room}"))
+    await dora.asks(room)
+    await network.passes(60)
+    network.down.clear()
+    await network.passes(3600)
+    asking = {one["user_id"]: one for one in await bob.pending(room)}
+    assert await bob.approves(asking[dora.client.user_id]) == 202
+    await network.passes(60)
+    await dora.fetches()
+    assert dora.room_key == ROOM_KEY
+
+
+@story
+async def test_who_approves_may_be_heard_before_they_are_seen_to_come(network: Network) -> None:
+    room, alice, bob = await _asked(network)
+    dora = await device(bob.client.home, "dora", "D")
+    dora.known[alice.client.user_id, "A"] = alice.public
+    network.down.add("a")
+    good(await dora.client.post(f"/join/{room}"))
+    await _approves_while_down(network, room, dora)
+    await network.passes(3600)
+    await alice.fetches()
+    assert alice.room_key == ROOM_KEY
+
+
+async def _approves_while_down(network: Network, room: str, who: Device) -> None:
+    (request,) = await who.pending(room)
+    who.room_key = ROOM_KEY
+    assert await who.approves(request) == 202
+    await network.passes(60)
+    network.down.clear()
+
+
+@story
+async def test_who_took_back_an_early_request_does_not_ask(network: Network) -> None:
+    room, alice, bob = await _asked(network)
+    word = {"room_id": room, "request_id": "early", "user_id": "@dora:a", "device_id": "D", "public_key": "k"}
+    receive = bob.client.home.server.arrivals.inbox._edus[EDU]
+    await receive(alice.client.home.name, {"kind": "request", **word})
+    await receive(alice.client.home.name, {"kind": "done", **word})
+    dora = await device(alice.client.home, "dora", "D")
+    good(await dora.client.post(f"/join/{room}"))
+    await network.passes(3600)
+    assert [one["user_id"] for one in await bob.pending(room)] == [alice.client.user_id]
+
+
+@story
+async def test_only_so_many_early_words_of_a_server_are_kept(network: Network) -> None:
+    room, alice, bob = await _asked(network)
+    receive = bob.client.home.server.arrivals.inbox._edus[EDU]
+    for number in range(elsewhere.MOST_EARLY_OF_SERVER + 10):
+        word = {"room_id": room, "request_id": f"r{number}", "user_id": "@dora:a", "device_id": "D", "public_key": "k"}
+        await receive(alice.client.home.name, {"kind": "request", **word})
+    dora = await device(alice.client.home, "dora", "D")
+    good(await dora.client.post(f"/join/{room}"))
+    await network.passes(3600)
+    assert len(await bob.pending(room)) == 1 + elsewhere.MOST_EARLY_OF_SERVER
