@@ -10,6 +10,7 @@ import pytest
 from homeserver.federation.failures import Answered
 from tests.docs import pages
 from tests.docs.trace import Trace, traced
+from tests.flows.swarming import swarm
 from tests.world import Client, Home, Network, good, story
 
 ARCHITECTURE = pages.text(pages.ROOT / "docs" / "architecture.md")
@@ -187,6 +188,27 @@ async def test_a_picture_of_another_server(network: Network) -> None:
         reply = await bob.get(f"/_matrix/client/v1/media/download/{uri}")
     assert reply.raw == b"some bytes"
     follows(trace, "Media download")
+
+
+@story
+async def test_a_vote_that_is_enough(network: Network) -> None:
+    group = await swarm(network, "alice", "bob")
+    with traced() as trace:
+        good(await group["alice"].put(f"{group.path}/votes", {"action": "ban", "target": group["bob"].user_id}))
+    follows(trace, "Vote")
+
+
+@story
+async def test_a_file_of_a_swarm_of_another_server(network: Network) -> None:
+    group = await swarm(network, "alice", "bob")
+    brought = good(await group["alice"].post(f"{group.path}/files", b"some bytes"))
+    content = {**brought, "displayName": "some.bin"}
+    event = good(await group["alice"].put(f"/rooms/{group.room}/send/org.homeserver.file/1", content))["event_id"]
+    await group.settles()
+    with traced() as trace:
+        reply = await group["bob"].get(f"{group.path}/files/{event}", timeout_ms=5000)
+    assert reply.raw == b"some bytes"
+    follows(trace, "File of a swarm")
 
 
 @pytest.mark.parametrize("flow", ["Start", "A request"])
