@@ -59,7 +59,7 @@ class Expiry:
         """The inviter, or whoever else here may take the invite back, the strongest first; else the user, if they are one of ours."""
         is_mine = self.timeline.identity.is_mine
         if member.membership == "invite" and is_mine(member.sender):
-            if room.version.law is not None:
+            if room.version.law == "swarm":
                 # There nobody takes back the invites of others.
                 return member.sender if members.is_joined(txn, room.room_id, member.sender) else None
             power = powers.current(txn, room)

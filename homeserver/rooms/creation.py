@@ -73,7 +73,7 @@ def first_events(wish: Wish) -> list[Draft]:
     if wish.alias is not None:
         state["m.room.canonical_alias", ""] = {"alias": wish.alias}
     preset = PRESETS[wish.preset]
-    join_rule = MODES[create["mode"]].join_rule if wish.version.law is not None else preset["join_rule"]
+    join_rule = MODES[create["mode"]].join_rule if wish.version.law == "swarm" else preset["join_rule"]
     state["m.room.join_rules", ""] = {"join_rule": join_rule}
     state["m.room.history_visibility", ""] = {"history_visibility": preset["history_visibility"]}
     if "guest_access" in preset:
@@ -91,9 +91,9 @@ def first_events(wish: Wish) -> list[Draft]:
     if not wish.version.keeps_messages:
         state.setdefault(("m.room.encryption", ""), {"algorithm": "m.megolm.v1.aes-sha2"})
     power = state.pop(("m.room.power_levels", ""), None)
-    shown = list(_profile(state)) if wish.version.law is not None else []
+    shown = list(_profile(state)) if wish.version.law == "swarm" else []
     if power is None:
-        power = _swarm_levels(wish, create) if wish.version.law is not None else _power_levels(wish)
+        power = _swarm_levels(wish, create) if wish.version.law == "swarm" else _power_levels(wish)
     me = wish.creator
     first = [
         ("m.room.create", "", create),
@@ -121,7 +121,7 @@ def _create_content(wish: Wish) -> dict[str, Any]:
     content = {key: value for key, value in wish.creation_content.items() if key not in ("creator", "room_version")}
     if not wish.version.keeps_messages:
         content[DELIVERY] = "ephemeral"
-    if wish.version.law is not None:
+    if wish.version.law == "swarm":
         content |= _mode(wish)
     content["room_version"] = wish.version.id
     if wish.version.creator_in_content:

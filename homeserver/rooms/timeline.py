@@ -139,7 +139,7 @@ class Timeline:
 
         In a swarm the profile and what shows it are written together: the answer is the one that was asked for.
         """
-        if room.version.law is not None and profiles.is_profile(draft.type, draft.state_key):
+        if room.version.law == "swarm" and profiles.is_profile(draft.type, draft.state_key):
             return self._append_together(txn, room, draft, now)
         return self.entrance.enter(txn, room, self._decide(txn, room, draft, now))
 
@@ -171,7 +171,7 @@ class Timeline:
         content = drafts.content_of(room.version, draft)
         keys = {rules.CREATE} | rules.auth_keys(room.version, draft.type, draft.sender, draft.state_key, content)
         view = (state.lasting_view if draft.state_key is None else state.view)(txn, room.state_root, keys)
-        if room.version.law is not None:
+        if room.version.law == "swarm":
             draft = profiles.naming(view, draft)
         cited = [event for key, event in view.items() if key[0] != "m.room.create" or not room.version.room_id_is_create_hash]
         heads = room.heads[:MAX_PREVIOUS]
@@ -271,5 +271,3 @@ def _present(room: Room | None, draft: Draft) -> Room:
 def _reference(head: Head) -> drafts.Reference:
     """How an event points to one before it."""
     return EventID(head.event_id) if head.link is None else (EventID(head.event_id), head.link)
-
-

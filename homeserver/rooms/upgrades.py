@@ -67,7 +67,7 @@ class Upgrades:
 
         No room becomes a swarm: who was invited into it is not asked whether they want to be in one.
         """
-        if upgrade.version.law is not None:
+        if upgrade.version.law == "swarm":
             raise Refused(400, "M_INVALID_PARAM", f"No room can become one of version {upgrade.version.id}: make one, and invite into it")
         new_id = RoomID(f"!{secrets.token_urlsafe(18)}:{self.timeline.identity.name}")
         return await self.timeline.database.write(self._replace, upgrade, new_id, self.timeline.clock.now())

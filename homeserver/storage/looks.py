@@ -48,13 +48,13 @@ def joined(txn: Transaction, user: str, upto: Token) -> tuple[list[Listed], bool
     known: tuple[Token, dict[str, Listed]] | None = txn.memory.get(("joined", user))
     changed = _concerned(txn, known[0], upto, {user, *known[1]}) if known is not None else None
     if known is None or changed is None or user in changed:
-        rooms = {room.room_id: room for room in windows.joined(txn, user)}
+        rooms, whole = {room.room_id: room for room in windows.joined(txn, user)}, True
     elif changed:
-        rooms = known[1] | {room.room_id: room for room in windows.joined(txn, user, changed)}
+        rooms, whole = known[1] | {room.room_id: room for room in windows.joined(txn, user, changed)}, False
     else:
         return list(known[1].values()), False
     txn.memory.put(("joined", user), (upto, rooms), 600 * len(rooms))
-    return list(rooms.values()), known is None or changed is None or user in changed
+    return list(rooms.values()), whole
 
 
 def _concerned(txn: Transaction, since: Token, upto: Token, keys: set[str]) -> set[str] | None:

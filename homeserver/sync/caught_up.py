@@ -94,8 +94,7 @@ class CaughtUp:
     def _tell(
         self, question: Question, since: SyncToken, standing: Standing, known: frozenset[tuple[str, str]], news: News
     ) -> Heard | None:
-        viewer, selection = question.viewer, question.selection
-        now, live, missed = standing.upto, self.sources.live(), Missed(viewer.user_id)
+        selection, now, live, missed = question.selection, standing.upto, self.sources.live(), Missed(question.viewer.user_id)
         for position, what in news:
             if not missed.take(position, what):
                 return None
@@ -103,31 +102,25 @@ class CaughtUp:
             typing = self.sources.typing_since(selection, since.typing, standing.rooms, standing.ignored)
             for room_id, users in typing.items():
                 missed.room(room_id).typing = users
-        said = self.sources.said(since, live, standing.keys)
         mail = [one for one in standing.mail if one[0] > since.inbox][:PAGE] if standing.mail else []
         messages = [message for _, message in mail]
+        said = self.sources.said(since, live, standing.keys)
         if said:
-            heard = spoken.sort(said, viewer, selection, standing.ignored)
+            heard = spoken.sort(said, question.viewer, selection, standing.ignored)
             if selection.lazy and not heard.speakers <= known:
                 return None
             messages += heard.mail
             for room_id in heard.timelines.keys() | heard.receipts.keys():
                 room = missed.room(room_id)
                 room.spoken, room.read = heard.timelines.get(room_id, ()), heard.receipts.get(room_id, ())
-        told: dict[str, bytes] = {}
-        for room_id, room in missed.rooms.items():
-            if room.data and room_id not in standing.rooms:
-                room.data = {}
-            if not room.quiet and not (self._owned(viewer, room) and _tellable(selection, standing, known, room_id, room)):
-                return None
-            section = self.shared.section(question, standing.ignored, now, room_id, room)
-            if section is not None:
-                told[room_id] = section
+        told = self._sections(question, standing, known, missed)
+        if told is None:
+            return None
         standing.told = now
         if selection.lazy:
             members = {(room_id, user) for room_id in told for user in _introducing(missed.rooms[room_id].said)}
             if members and standing.introduce(members):
-                self._keep(viewer, standing)
+                self._keep(question.viewer, standing)
         summaries = self._summaries(missed, told) if missed.sized else {}
         came, gone = missed.came_and_went() if missed.moves else (set[str](), NOBODY)
         return Heard(
@@ -149,6 +142,22 @@ class CaughtUp:
             summaries={room_id: summary for room_id, (summary, _) in summaries.items()},
             devices=missed.devices | came,
         )
+
+    def _sections(
+        self, question: Question, standing: Standing, known: frozenset[tuple[str, str]], missed: Missed
+    ) -> dict[str, bytes] | None:
+        """What is told of each room; None where that takes reading."""
+        told: dict[str, bytes] = {}
+        for room_id, room in missed.rooms.items():
+            if room.data and room_id not in standing.rooms:
+                room.data = {}
+            owned = room.quiet or self._owned(question.viewer, room)
+            if not owned or not (room.quiet or _tellable(question.selection, standing, known, room_id, room)):
+                return None
+            section = self.shared.section(question, standing.ignored, standing.upto, room_id, room)
+            if section is not None:
+                told[room_id] = section
+        return told
 
     def _summaries(self, missed: Missed, told: Iterable[str]) -> dict[str, tuple[Summary, bool]]:
         """By room, where its members changed: the summary, and whether nothing of it is to be read."""
@@ -244,6 +253,3 @@ def _all_introduced(room_id: str, said: Iterable[Said], known: frozenset[tuple[s
 def _introducing(said: Iterable[Said]) -> list[str]:
     """Those whose own words say how their membership is."""
     return [one.stored.event.sender for one in said if one.size is not None and one.stored.event.state_key == one.stored.event.sender]
-
-
-__all__ = ["CaughtUp"]
