@@ -223,4 +223,3 @@ def write(checkout: Path) -> None:
     for path, text in documents().items():
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)
         (checkout / path).write_text(text)
-

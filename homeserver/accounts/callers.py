@@ -283,5 +283,3 @@ def _standing(txn: Transaction, caller: Caller) -> Caller:
     if caller.device_id is not None and devices.get(txn, caller.user_id, caller.device_id) is None:
         raise Refused(400, "M_UNKNOWN_DEVICE", "The user has no such device")
     return replace(caller, is_locked=account.locked, is_suspended=account.suspended)
-
-

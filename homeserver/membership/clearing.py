@@ -164,4 +164,3 @@ def _order(txn: Transaction, job: Job) -> None:
         room_jobs.block(txn, job.room_id, job.wanted["by"], job.ts)
     room_jobs.add(txn, job)
     txn.wake(WORK)
-

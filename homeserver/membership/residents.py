@@ -170,5 +170,3 @@ def _vouching(txn: Transaction, room: Room, user: UserID) -> dict[str, Any]:
 
 def _pdus(batch: Iterable[Stored]) -> Sequence[orjson.Fragment]:
     return [orjson.Fragment(stored.event.pdu) for stored in batch]
-
-

@@ -88,5 +88,3 @@ def threads(
     roots = events.find(txn, room_id, [root for root, _ in listed[:limit]])
     shown = visibility.shown_to_user(txn, viewer.user_id, [roots[root] for root, _ in listed[:limit] if root in roots])
     return [stored.line for stored in shown], listed[limit - 1][1] if len(listed) > limit else None
-
-

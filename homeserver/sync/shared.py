@@ -90,5 +90,3 @@ def _ephemeral(selection: Selection, ignored: frozenset[str], room_id: str, room
         if content:
             shown.append({"type": "m.receipt", "content": content})
     return shown
-
-
