@@ -24,7 +24,7 @@ from homeserver.rooms.timeline import Timeline
 from homeserver.storage import account_data, accounts, events, members, profiles, rooms
 from homeserver.storage.transactions import Transaction
 
-MAX_STRIPPED = 100
+MAX_STRIPPED, MAX_STRIPPED_BYTES = 100, 128 * 1024  # of what an invite shows of its room: each sync tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Invites:
         await self.timeline.database.read(self._admit, origin, event)
         await self.summon(target)
         signed = self.timeline.identity.sign_event(version, event.data)
-        stripped = [entry for entry in shown[:MAX_STRIPPED] if is_stripped(entry)]
+        stripped = bounded(shown)
         named = candidates.order(origin, invited.candidates, [], self.timeline.identity.name)
         await self.timeline.database.write(self._receive, events_core.read(version, signed, event.room_id), named, stripped)
         return signed
@@ -171,6 +171,18 @@ def _preferences(txn: Transaction, user: UserID) -> tuple[dict[str, Any], dict[s
     found = [account_data.get(txn, user, "", kind) for kind in (permission.CONFIG, permission.LISTS)]
     config, lists = (orjson.loads(raw) if raw else {} for raw in found)
     return config if isinstance(config, dict) else {}, lists if isinstance(lists, dict) else {}
+
+
+def bounded(shown: Sequence[Any]) -> list[Any]:
+    """The stripped state events of a list, the first ones where it is too much."""
+    kept, left = [], MAX_STRIPPED_BYTES
+    for entry in shown[:MAX_STRIPPED]:
+        if is_stripped(entry):
+            left -= len(orjson.dumps(entry))
+            if left < 0:
+                break
+            kept.append(entry)
+    return kept
 
 
 def is_stripped(entry: object) -> bool:

@@ -9,7 +9,7 @@ from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomID, ServerName, UserID
 from homeserver.membership import blocks, candidates
 from homeserver.membership.handshake import Done, Handshake, Wish
-from homeserver.membership.invites import MAX_STRIPPED, is_stripped
+from homeserver.membership.invites import bounded
 from homeserver.membership.pending import Register
 from homeserver.rooms import visibility
 from homeserver.rooms.timeline import Timeline
@@ -52,7 +52,7 @@ class Knocks:
         return candidates.order(None, via, [*rooms.joined_servers(txn, room_id), *named], self.timeline.identity.name)
 
     async def _knocked(self, done: Done) -> None:
-        stripped = [entry for entry in done.answer.knock_room_state[:MAX_STRIPPED] if is_stripped(entry)]
+        stripped = bounded(done.answer.knock_room_state)
         await self.timeline.database.write(self._write_knock, done, stripped)
 
     def _write_knock(self, txn: Transaction, done: Done, stripped: list[Any]) -> None:

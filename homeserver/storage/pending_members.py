@@ -60,10 +60,19 @@ def of_room(txn: Transaction, room_id: str) -> list[Pending]:
     return [_read(row) for row in rows]
 
 
-def invites_since(txn: Transaction, user_id: str) -> dict[str, int]:
-    """When each of the invites of a user came that are not answered: by room."""
-    rows = txn.all("SELECT room_id, since_ts FROM pending_members WHERE user_id = :user AND membership = 'invite'", user=user_id)
-    return dict(rows)
+def invites_into(txn: Transaction, user_id: str, version: str) -> list[tuple[RoomID, UserID, int]]:
+    """(room, who invited, when that came) of a user's invites into rooms of a version that were not declined, the latest first."""
+    rows = txn.all(
+        "SELECT members.room_id, members.sender, COALESCE(pending.since_ts, 0) AS since FROM members"
+        " LEFT JOIN rooms ON rooms.room_id = members.room_id"
+        " LEFT JOIN remote_invitations shown ON shown.room_id = members.room_id AND shown.user_id = members.user_id"
+        " LEFT JOIN pending_members pending ON pending.room_id = members.room_id AND pending.user_id = members.user_id"
+        " AND pending.membership = 'invite'"
+        " WHERE members.user_id = :user AND members.membership = 'invite' AND members.forgotten = 0"
+        " AND COALESCE(rooms.version, shown.version) = :version ORDER BY since DESC",
+        user=user_id, version=version,
+    )  # fmt: skip
+    return [(RoomID(room), UserID(sender), since) for room, sender, since in rows]
 
 
 def reschedule(txn: Transaction, room_id: str, membership: str, lifetime_ms: int | None) -> None:

@@ -242,16 +242,26 @@ def store(txn: Transaction, room: Room) -> None:
 
 
 def version(txn: Transaction, room_id: str) -> RoomVersion | None:
-    """The room's version, also of rooms that a local user was only invited to.  Never changes, so it is cached."""
+    """The room's version, also of rooms that a local user was only invited to.  Of a room that is here it never changes, and is cached."""
     known = txn.memory.get(("version", room_id))
     if known is None:
-        known = txn.value("SELECT version FROM rooms WHERE room_id = :room", room=room_id) or txn.value(
-            "SELECT version FROM remote_invitations WHERE room_id = :room LIMIT 1", room=room_id
-        )
-        if known is None:
-            return None
-        txn.memory.put(("version", room_id), known, 150)
-    return versions.get(known)
+        known = txn.value("SELECT version FROM rooms WHERE room_id = :room", room=room_id)
+        if known is not None:
+            txn.memory.put(("version", room_id), known, 150)
+        else:
+            # What an invite says may be wrong: it is believed no longer than it stands.
+            known = txn.value("SELECT version FROM remote_invitations WHERE room_id = :room LIMIT 1", room=room_id)
+    return None if known is None else versions.get(known)
+
+
+def version_for(txn: Transaction, room_id: str, user_id: str) -> RoomVersion | None:
+    """The room's version, also of one elsewhere that this local user is invited to, as their own invite says it."""
+    known = txn.value(
+        "SELECT COALESCE((SELECT version FROM rooms WHERE room_id = :room),"
+        " (SELECT version FROM remote_invitations WHERE room_id = :room AND user_id = :user))",
+        room=room_id, user=user_id,
+    )  # fmt: skip
+    return None if known is None else versions.get(known)
 
 
 def remembered_version(memory: Remembering, room_id: str) -> RoomVersion | None:

@@ -42,7 +42,7 @@ def _of_user(txn: Transaction, user: UserID) -> list[Shown]:
 
 def _one(txn: Transaction, user: UserID, room_id: RoomID) -> Shown:
     member = members.get(txn, room_id, user)
-    if member is None or not is_swarm(txn, room_id):
+    if member is None or not is_swarm(txn, room_id, user):
         raise visibility.NoSuchRoom()
     if member.membership == "join":
         return _here(txn, [room_id])[0]

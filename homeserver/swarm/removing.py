@@ -50,7 +50,7 @@ class Removing:
 
     def _remove(self, txn: Transaction, actor: Actor, room_id: RoomID, now: int) -> None:
         user = actor.user_id
-        if members.get(txn, room_id, user) is None or not is_swarm(txn, room_id):
+        if members.get(txn, room_id, user) is None or not is_swarm(txn, room_id, user):
             raise visibility.NoSuchRoom()  # nothing is read of a room that is hidden from the user
         room, member = rooms.lock(txn, room_id), members.get(txn, room_id, user)
         assert member is not None

@@ -14,6 +14,7 @@ from homeserver.events.drafts import Draft
 from homeserver.events.identifiers import RoomID, UserID
 from homeserver.events.swarm.names import NO_DEVICE, PROFILE
 from homeserver.events.swarm.profiles import FIELDS
+from homeserver.events.versions import SWARM
 from homeserver.membership.leaves import Actor, Leaves
 from homeserver.push.spreading import ignored_by
 from homeserver.room_keys.requests import Tell
@@ -77,30 +78,22 @@ class Requests:
 def invited(txn: Transaction, user: UserID, room_id: str) -> Member:
     """The invite of a user into a swarm, declined or not; raises `NotFound`."""
     member = members.get(txn, room_id, user)
-    if member is None or member.membership != "invite" or not is_swarm(txn, room_id):
+    if member is None or member.membership != "invite" or not is_swarm(txn, room_id, user):
         raise NotFound("There is no such request")
     return member
 
 
-def is_swarm(txn: Transaction, room_id: str) -> bool:
-    """Whether a room, which may be elsewhere, is a swarm."""
-    version = rooms.version(txn, room_id)
+def is_swarm(txn: Transaction, room_id: str, user: UserID) -> bool:
+    """Whether a room, which may be elsewhere, is a swarm as far as its invite of this user says."""
+    version = rooms.version_for(txn, room_id, user)
     return version is not None and version.law == "swarm"
 
 
 def _of_user(txn: Transaction, user: UserID) -> list[Request]:
-    since, ignored = pending_members.invites_since(txn, user), ignored_by(txn, user)
-    accepted = {one.room_id for one in swarm_requests.accepted_by(txn, user)}
-    waiting = [
-        member
-        for member in members.of_user(txn, user, ["invite"])
-        if not (member.forgotten or member.room_id in accepted or member.sender in ignored) and is_swarm(txn, member.room_id)
-    ]
-    waiting.sort(key=lambda member: -since.get(member.room_id, 0))
-    return [
-        Request(member.room_id, member.sender, since.get(member.room_id, 0), seen_from_outside(txn, user, member.room_id))
-        for member in waiting[:MOST_LISTED]
-    ]
+    accepted, ignored = {one.room_id for one in swarm_requests.accepted_by(txn, user)}, ignored_by(txn, user)
+    invites = pending_members.invites_into(txn, user, SWARM.id)
+    waiting = [one for one in invites if one[0] not in accepted and one[1] not in ignored]
+    return [Request(room_id, inviter, since, seen_from_outside(txn, user, room_id)) for room_id, inviter, since in waiting[:MOST_LISTED]]
 
 
 def seen_from_outside(txn: Transaction, user: UserID, room_id: str) -> dict[str, Any]:

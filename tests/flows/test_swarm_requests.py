@@ -1,12 +1,21 @@
 """Requests to take part in a swarm: listed, declined without a word, blocked.  FLOWS 4: "Requests"."""
 
+import re
+from collections import Counter
 from typing import Any
 
+import orjson
 import pytest
 
-from homeserver.storage import members
-from tests.flows.joining import invites, joins, membership, room_of
+from homeserver.events import event as events_core
+from homeserver.events import signing, versions
+from homeserver.federation.peers import Invitation
+from homeserver.membership.invites import bounded
+from homeserver.web.types import Request
+from tests.flows.joining import before, invites, joins, membership, open_room, room_of
 from tests.flows.swarming import SWARMS, Swarm, person, swarm
+from tests.push.test_delivery import Gateway
+from tests.push.test_endpoints import pusher
 from tests.world import Client, Network, good, story
 
 REQUESTS = f"{SWARMS}/requests"
@@ -185,11 +194,108 @@ async def test_two_conversations_between_two_made_at_once_both_stay(network: Net
         assert all(set(each["members"]) == {alice.user_id, bob.user_id} and not each["syncing"] for each in listed)
 
 
+@THERE
 @story
-async def test_a_push_rings_for_a_request_and_not_for_what_was_declined(network: Network) -> None:
-    """Declined is declined also for who is counted: an invite is one of what is unread, a declined one is not."""
-    room, bob = await invite(network, "a")
-    database = bob.home.server.database
-    assert [one.forgotten for one in await database.read(members.of_user, bob.user_id, ["invite"])] == [False]
+async def test_a_push_rings_for_a_request_and_not_for_what_was_declined(network: Network, there: str) -> None:
+    room = await swarm(network, "alice", "carla")
+    bob = await (room["alice"].home.user("bob", "BOBPHONE") if there == "a" else person(network, "bob"))
+    bob.home.server.telling.deliveries.start()
+    tower = Gateway(network)
+    good(await bob.post("/pushers/set", pusher()))
+    await room.settles()
+
+    def rung() -> int:
+        return sum("event_id" in one for one in tower.told)
+
+    good(await invites(room["alice"], room.room, bob))
+    await room.settles(5)
+    assert rung() == 1
     assert await answers(bob, room.room, "decline") == 200
-    assert [one.forgotten for one in await database.read(members.of_user, bob.user_id, ["invite"])] == [True]
+    for name in ("alice", "carla"):
+        good(await invites(room[name], room.room, bob))
+        await room.settles(60)
+    assert rung() == 1, "declined is declined"
+    assert await answers(bob, room.room, "accept") == 202
+    await room.settles(5)
+    good(await room.says("alice", "welcome"))
+    await room.settles(5)
+    assert rung() == 2
+
+
+@story
+async def test_other_servers_cannot_tell_who_declined_from_who_has_not_answered(network: Network) -> None:
+    """Bob declines and Dora does nothing: whatever they do then, and whoever looks, nothing differs but their names."""
+    room = await swarm(network, "alice", "carla")
+    bob, dora = await person(network, "bob"), await person(network, "dora")
+    common = await open_room(room["alice"], bob, dora)
+    said: dict[str, Counter[str]] = {"b": Counter(), "d": Counter()}
+
+    def listens(request: Request) -> None:
+        by = re.search('origin="?([^",]+)', request.headers["authorization"])
+        if by is not None and by[1] in said:
+            words = orjson.loads(request.body) if "/send/" in request.path else {"pdus": [], "edus": []}
+            kinds = [one.get("type", one.get("edu_type")) for one in (*words["pdus"], *words["edus"])]
+            said[by[1]].update(kinds or [re.sub(r"@\w+:\w|\d+", "", request.path)])
+
+    before(network, room["alice"].home, listens)
+    for who in (bob, dora):
+        good(await invites(room["alice"], room.room, who))
+    await room.settles()
+    assert await answers(bob, room.room, "decline") == 200
+    seen: dict[str, list[Any]] = {"bob": [], "dora": []}
+    for name, who in (("bob", bob), ("dora", dora)):
+        user = who.user_id
+        seen[name].append((await invites(room["carla"], room.room, who))[:2])
+        event = good(await who.put(f"/rooms/{common}/send/m.room.message/1", {"msgtype": "m.text", "body": "x"}))["event_id"]
+        for path, body in (
+            (f"/presence/{user}/status", {"presence": "online", "status_msg": "busy"}),
+            (f"/profile/{user}/displayname", {"displayname": "New"}),
+            (f"/rooms/{common}/typing/{user}", {"typing": True, "timeout": 9000}),
+            (f"/devices/{who.device_id}", {"display_name": "phone"}),
+        ):
+            good(await who.put(path, body))
+            await room.settles(30)
+        good(await who.post(f"/rooms/{common}/receipt/m.read/{event}", {}))
+        good(await who.get("/sync"))
+        await room.settles(30)
+        alice = room["alice"]
+        member = good(await alice.get(f"/rooms/{room.room}/state/m.room.member/{user}"))
+        seen[name] += [member, good(await alice.get(f"/profile/{user}")), good(await alice.get(f"/presence/{user}/status"))["presence"]]
+        devices = good(await alice.post("/keys/query", {"device_keys": {user: []}}))
+        seen[name].append((sorted(devices), len(devices["device_keys"].get(user, {}))))
+        seen[name].append(len(good(await alice.post("/user_directory/search", {"search_term": name}))["results"]))
+    await room.settles(3600)
+    assert seen["bob"] == seen["dora"]
+    assert said["b"] == said["d"] and len(said["b"]) >= 4, said
+
+
+@pytest.mark.parametrize("whom", ["bob", "ben"])
+@story
+async def test_a_server_that_lies_about_the_version_of_a_room_hides_no_request(network: Network, whom: str) -> None:
+    """Eve is not in the swarm, and invites somebody to it as if it were another room."""
+    room = await swarm(network, "alice")
+    bob, ben, eve = await person(network, "bob"), await person(network, "ben"), await person(network, "eve")
+    target = {"bob": bob, "ben": ben}[whom]
+    ordinary, server = versions.get("12"), eve.home.server
+    lie: dict[str, Any] = {
+        "type": "m.room.member", "sender": eve.user_id, "state_key": target.user_id, "room_id": room.room, "depth": 9,
+        "content": {"membership": "invite"}, "origin_server_ts": 1, "prev_events": ["$" + "x" * 43], "auth_events": [],
+    }  # fmt: skip
+    signed = server.identity.sign_event(ordinary, signing.add_hash(ordinary, lie))
+    event_id = events_core.read(ordinary, signed).event_id
+    await server.federation.peers.invite(bob.home.name, room.room, event_id, Invitation("12", signed, [], []))
+    assert room.room in good(await target.get("/sync"))["rooms"]["invite"]
+    assert await requests(target) == []
+    good(await invites(room["alice"], room.room, bob))
+    assert [one["id"] for one in await requests(bob)] == [room.room]
+    assert await answers(bob, room.room, "accept") == 202
+    await room.settles(30)
+    assert await membership(room["alice"], room.room, bob) == "join"
+    good(await room.says("alice", "hello"))
+    assert (await bob.post(f"/rooms/{room.room}/ban", {"user_id": ben.user_id})).status == 403, "votes are for admins"
+
+
+def test_what_an_invite_shows_of_its_room_is_bounded() -> None:
+    shown = [{"type": f"x{number}", "state_key": "", "sender": "@x:x", "content": {"y": "z" * 60_000}} for number in range(90)]
+    kept = bounded([shown[0] | {"content": 5}, *shown, "junk"])
+    assert kept == shown[:2]
