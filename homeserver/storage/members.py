@@ -241,15 +241,19 @@ def decline(txn: Transaction, leave: Stored) -> None:
     That shows nowhere but to them, as if they had left (`leave`, which stands in no room): the membership remains as it is.
     """
     room_id, user, position = leave.event.room_id, leave.key[1], txn.position(leave.key[1])
-    txn.run(
-        "UPDATE members SET forgotten = :declined WHERE room_id = :room AND user_id = :user", declined=DECLINED, room=room_id, user=user
-    )
+    hear_no_more(txn, room_id, user)
     txn.run(
         "INSERT INTO membership_changes (user_id, position, room_id, membership, previous, num)"
         " VALUES (:user, :position, :room, 'leave', 'invite', :num)",
         user=user, position=position, room=room_id, num=leave.num,
     )  # fmt: skip
     txn.wake(user)
+
+
+def hear_no_more(txn: Transaction, room_id: str, user_id: str) -> None:
+    """The user wants to hear of no invite to this room, and not to see it."""
+    sql = "UPDATE members SET forgotten = :declined WHERE room_id = :room AND user_id = :user"
+    txn.run(sql, declined=DECLINED, room=room_id, user=user_id)
 
 
 def has_declined(txn: Transaction, room_id: str, user_id: str) -> bool:

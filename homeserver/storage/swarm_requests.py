@@ -169,13 +169,21 @@ def accepted_due(txn: Transaction, now: int, limit: int) -> list[Accepted]:
     return [_accepted(row) for row in rows]
 
 
-def postpone_accepted(txn: Transaction, one: Accepted, until: int) -> bool:
-    """Try again at `until`, should it still be there; False where another process did so."""
+def hold_accepted(txn: Transaction, one: Accepted, until: int) -> bool:
+    """It is being tried: nobody else need before `until`.  False where another process tries it."""
     return txn.run(
-        "UPDATE swarm_accepted SET due_ts = :until, tries = CASE WHEN tries < 99 THEN tries + 1 ELSE tries END"
-        " WHERE user_id = :user AND room_id = :room AND due_ts = :due",
+        "UPDATE swarm_accepted SET due_ts = :until WHERE user_id = :user AND room_id = :room AND due_ts = :due",
         until=until, user=one.user_id, room=one.room_id, due=one.due_ts,
     ) > 0  # fmt: skip
+
+
+def postpone_accepted(txn: Transaction, one: Accepted, until: int) -> None:
+    """Try again at `until`, should it still be there, and not be tried before that."""
+    txn.run(
+        "UPDATE swarm_accepted SET due_ts = :until, tries = CASE WHEN tries < 99 THEN tries + 1 ELSE tries END"
+        " WHERE user_id = :user AND room_id = :room AND (due_ts = :due OR (due_ts > :until AND refusals >= 0))",
+        until=until, user=one.user_id, room=one.room_id, due=one.due_ts,
+    )  # fmt: skip
 
 
 def refused(txn: Transaction, one: Accepted) -> None:

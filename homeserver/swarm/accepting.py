@@ -3,7 +3,7 @@
 It goes on over restarts, and as long as the invite stands while no server that has the room is there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from twisted.logger import Logger
@@ -23,6 +23,7 @@ from homeserver.work import Work, all_due, pause
 
 WORK = "swarm_accepted"
 AT_ONCE = 20
+TRY_MS = 60_000  # so long nobody else tries what a process has begun to
 FIRST_MS, LONGEST_MS = 5000, 600_000  # between two tries, doubled each time
 MOST_REFUSALS = 6  # a server may not have heard of the invite yet; then the request is there again
 
@@ -62,7 +63,11 @@ class Accepting:
 
     async def _take(self, now: int) -> None:
         for one in await self.joins.timeline.database.write(_claim, now):
-            self.work.beside((one.user_id, one.room_id), partial(self._try, one))
+            self.work.beside((one.user_id, one.room_id), partial(self._attempt, one))
+
+    async def _attempt(self, one: Accepted) -> None:
+        await self._try(one)
+        await self.joins.timeline.database.write(_again, one, self.joins.timeline.clock.now())
 
     def returned(self, server: str) -> None:
         """A server that was down has shown a sign of life."""
@@ -88,7 +93,7 @@ class Accepting:
             return
         if await database.read(members.is_joined, one.room_id, one.user_id):
             await self.leaves.leave(one.user_id, one.room_id, {}, one.device_id)
-            await database.write(members.forget, one.room_id, one.user_id)
+            await database.write(members.hear_no_more, one.room_id, one.user_id)
         await database.write(swarm_requests.undone, one.user_id, one.room_id)
 
     def _goes_on(self, txn: Transaction, one: Accepted) -> bool:
@@ -121,7 +126,14 @@ class Accepting:
 
 def _claim(txn: Transaction, now: int) -> list[Accepted]:
     due = swarm_requests.accepted_due(txn, now, AT_ONCE)
-    return [one for one in due if swarm_requests.postpone_accepted(txn, one, now + pause(FIRST_MS, one.tries, LONGEST_MS))]
+    return [replace(one, due_ts=now + TRY_MS) for one in due if swarm_requests.hold_accepted(txn, one, now + TRY_MS)]
+
+
+def _again(txn: Transaction, one: Accepted, now: int) -> None:
+    known = swarm_requests.accepted(txn, one.user_id, one.room_id)
+    tries = known.tries if known is not None else one.tries  # none, where there was a sign of life meanwhile
+    swarm_requests.postpone_accepted(txn, one, now + pause(FIRST_MS, tries, LONGEST_MS))
+    txn.wake(WORK)
 
 
 def _hasten(txn: Transaction, server: str, now: int) -> None:

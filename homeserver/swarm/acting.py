@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import orjson
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
 
 from homeserver.events.errors import Denied, Malformed
 from homeserver.events.identifiers import UserID
@@ -28,9 +30,12 @@ from homeserver.swarm.counting import Tally
 from homeserver.work import Work, all_due
 
 FIRST_MS, NEXT_MS = 2000, 10_000
+AGAIN_MS = 600_000
 AT_ONCE = 20
 # What changes who the electors are, beside bans.
 DECISIVE = frozenset({"m.room.power_levels", DEVICE_BAN})
+
+log = Logger()
 
 
 @dataclass
@@ -49,8 +54,15 @@ class Acting:
         return await all_due(self.timeline.clock.now, partial(self.timeline.database.read, swarm_motions.next_due), self._take)
 
     async def _take(self, now: int) -> None:
-        for one in await self.timeline.database.read(swarm_motions.due, now, AT_ONCE):
-            await self.timeline.database.write(self._act, one, now)
+        database = self.timeline.database
+        for one in await database.read(swarm_motions.due, now, AT_ONCE):
+            try:
+                await database.write(self._act, one, now)
+            except CancelledError:
+                raise
+            except Exception:
+                log.failure("A vote in {room} could not be looked at", room=one.room_id)
+                await database.write(swarm_motions.postpone, one, now + AGAIN_MS)  # nor shall it keep others from being
 
     def _act(self, txn: Transaction, one: Look, now: int) -> None:
         room = rooms.lock(txn, one.room_id)

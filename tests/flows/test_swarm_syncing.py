@@ -137,6 +137,7 @@ async def test_an_invite_that_is_withdrawn_meanwhile_ends_it(network: Network) -
     await room.settles(10)
     network.silent.clear()
     await speaks(room["alice"], bob)
+    await room.settles(30)  # a try was under way
     assert await conversations(bob) == [] == await requests(bob)
     assert (await told(bob, since))[0] == [(room.room, "failed")]
 
@@ -184,6 +185,9 @@ async def test_who_thinks_better_of_it_while_the_join_is_under_way(network: Netw
     await room.settles(400)
     rows = await bob.home.server.database.read(lambda txn: txn.value("SELECT COUNT(*) FROM swarm_accepted"))
     assert rows == 0 and await conversations(bob) == []
+    good(await invites(room["alice"], room.room, bob))
+    await room.settles()
+    assert await requests(bob) == [], "declined is declined"
 
 
 @story
@@ -209,7 +213,7 @@ async def test_a_closed_account_accepts_nothing(network: Network) -> None:
 
 
 @story
-async def test_only_a_device_can_accept_and_nobody_else_sees_a_conversation(network: Network) -> None:
+async def test_nobody_else_sees_a_conversation_or_can_accept_it(network: Network) -> None:
     room, bob = await invite(network, "b")
     eve = await bob.home.user("eve")
     assert await answers(eve, room.room, "accept") == 404
