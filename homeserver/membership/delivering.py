@@ -181,7 +181,7 @@ class Delivering:
 
 def _withdraws(txn: Transaction, stored: Stored, target: UserID) -> bool:
     """Whether an event ends the invite of a user whose server is not in the room."""
-    if stored.event.membership != "leave" or stored.replaces is None or rooms.joined_of(txn, stored.room_id, target.domain):
+    if stored.event.membership not in ("leave", "ban") or stored.replaces is None or rooms.joined_of(txn, stored.room_id, target.domain):
         return False
     return events.by_number(txn, [stored.replaces])[stored.replaces].event.membership == "invite"
 

@@ -14,7 +14,7 @@ from homeserver.storage import events
 from homeserver.units import Duration
 from tests.appservices.rig import bridged
 from tests.flows.joining import before, invites, joins, member_event, membership, refusal
-from tests.flows.swarming import Swarm, person, swarm
+from tests.flows.swarming import SWARMS, Swarm, person, swarm
 from tests.world import Network, good, story
 
 Said = tuple[str, str, str | None, Any]
@@ -206,6 +206,8 @@ async def test_users_of_application_services_have_no_device(network: Network) ->
     refused = await ghost.post(f"/join/{room}", {})
     assert (refused.status, refused.json["errcode"]) == (400, "M_BAD_JSON")
     good(await alice.post(f"/rooms/{room}/invite", {"user_id": ghost.user_id}))
+    refused = await ghost.post(f"{SWARMS}/requests/{room}/accept", {})
+    assert refused.status == 400 and "device" in refused.json["error"]
     good(await ghost.post(f"/rooms/{room}/leave", {}))
 
 

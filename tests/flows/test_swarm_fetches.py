@@ -39,6 +39,8 @@ async def test_a_room_larger_than_that_is_not_joined_and_nothing_of_it_is_writte
         assert "more than" in answer.json["error"] and {"a:", "b:"} <= set(answer.json["error"].split())
         assert await rows(home, "events") == before and await rows(home, "state_nodes") <= 1
         assert refused(home) == {"the state of the room": 2}
+        metrics = (await (await home.user("root", admin=True)).get("/_homeserver/metrics")).raw.decode()
+        assert 'homeserver_fetches_refused_total{what="the state of the room"} 2.0' in metrics
     carla = await network.server("c").user("carla", "PHONE")
     await invites(room["alice"], room.room, carla)
     good(await carla.post(f"/join/{room.room}?via=a"))

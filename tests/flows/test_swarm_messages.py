@@ -75,6 +75,27 @@ async def test_ordinary_clients_and_those_of_swarms_see_the_same(network: Networ
 
 
 @story
+async def test_edits_and_reactions_reach_who_was_away_though_their_author_never_returns(network: Network) -> None:
+    room = await swarm(network, "alice", "bob", "carla")
+    room.goes_down("carla")
+    hello = good(await says(room, "alice", type="text/plain", body="hello"))["event_id"]
+    good(await says(room, "alice", type="application/edited-message", body="hello all", edit=hello))
+    await room.settles()
+    good(await says(room, "bob", type="text/plain", body="👍", **{"react-to": hello}))
+    await room.settles()
+    room.goes_down("alice")
+    await room.comes_back("carla")
+    words = [{key: value for key, value in one.items() if key not in COMMON} for one in await shown(room, "carla", limit=3)]
+    assert words == [
+        {"type": "text/plain", "body": "👍", "react-to": hello},
+        {"type": "application/edited-message", "body": "hello all", "edit": hello},
+        {"type": "text/plain", "body": "hello"},
+    ]
+    event = good(await room["carla"].get(f"/rooms/{room.room}/event/{hello}"))
+    assert event["unsigned"]["m.relations"]["m.replace"]["content"]["m.new_content"]["body"] == "hello all"
+
+
+@story
 async def test_members_and_votes_are_carried_out(network: Network) -> None:
     room = await swarm(network, "alice", "bob")
     carla = room.people["carla"] = await network.server("c").user("carla", "CARLAPHONE")

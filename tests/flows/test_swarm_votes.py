@@ -6,7 +6,8 @@ import pytest
 
 from homeserver.events.swarm import names
 from homeserver.units import Duration
-from tests.flows.swarming import Swarm, swarm
+from tests.flows.joining import invites
+from tests.flows.swarming import SWARMS, Swarm, person, swarm
 from tests.world import SETTINGS, Network, Reply, good, story
 
 PATIENCE = replace(SETTINGS.federation, max_retry_delay=Duration.parse("20s"))
@@ -94,6 +95,26 @@ async def test_the_inviter_may_take_an_invite_back(network: Network) -> None:
     await room.settles()
     assert (await room["alice"].post(f"/rooms/{room.room}/kick", {"user_id": carla.user_id})).status == 403
     good(await room["bob"].post(f"/rooms/{room.room}/kick", {"user_id": carla.user_id}))
+
+
+@pytest.mark.parametrize("away", [False, True])
+@story
+async def test_who_is_banned_before_they_answer_has_no_request_any_more(network: Network, away: bool) -> None:
+    """Their server is not in the room, and perhaps down when it happens."""
+    room = await swarm(network, "alice", "carla")
+    bob = room.people["bob"] = await person(network, "bob")
+    good(await invites(room["alice"], room.room, bob))
+    await room.settles()
+    assert len(good(await bob.get(f"{SWARMS}/requests"))) == 1
+    if away:
+        room.goes_down("bob")
+    assert (await votes(room, "alice", "bob")).status == 200
+    await room.settles(60)
+    assert await room.standing("carla", "bob") == "ban"
+    network.down.clear()
+    await room.settles(600)
+    assert good(await bob.get(f"{SWARMS}/requests")) == []
+    assert await room.standing("bob", "bob") == "ban"
 
 
 @story
