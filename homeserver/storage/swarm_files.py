@@ -1,5 +1,6 @@
 """Files of swarms: those that are here, those that are wanted, the events that name them.  Decides nothing and knows no file on disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeserver.events.identifiers import EventID, RoomID
@@ -51,6 +52,14 @@ class Load:
     bytes_of_all: int
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Files that no event names go when they came before `unnamed`, copies when they were last read before `copies`."""
+
+    unnamed: int
+    copies: int
+
+
 def key(room_id: str, sha3: str) -> str:
     """What is fired when a file arrives, or is given up."""
     return f"{WORK}:{room_id}/{sha3}"
@@ -98,21 +107,29 @@ def name(txn: Transaction, room_id: str, event_id: str, sha3: str) -> None:
     )  # fmt: skip
 
 
-def tidy(txn: Transaction, unnamed_before: int, copies_before: int | None, limit: int = 500) -> int:
-    """Forget files that no event names, and copies that nobody read since `copies_before`; how many."""
-    txn.run(
-        "DELETE FROM swarm_file_events WHERE EXISTS (SELECT 1 FROM events WHERE events.room_id = swarm_file_events.room_id"
-        " AND events.event_id = swarm_file_events.event_id AND events.redacted_by IS NOT NULL)"
-        " OR NOT EXISTS (SELECT 1 FROM rooms WHERE rooms.room_id = swarm_file_events.room_id)"
-    )
+# What no event names, but for redacted ones, and copies that nobody reads.
+_OVER = (
+    "((created_ts < :unnamed AND NOT EXISTS (SELECT 1 FROM swarm_file_events named JOIN events ON events.room_id = named.room_id"
+    " AND events.event_id = named.event_id AND events.redacted_by IS NULL"
+    " WHERE named.room_id = swarm_files.room_id AND named.sha3 = swarm_files.sha3))"
+    " OR (uploader IS NULL AND last_access_ts < :copies))"
+)
+
+
+def over(txn: Transaction, before: Over, limit: int = 500) -> list[tuple[str, str]]:
+    """(room, hash) of some files that are to be forgotten."""
     rows = txn.all(
-        "SELECT room_id, sha3 FROM swarm_files WHERE (created_ts < :unnamed AND NOT EXISTS (SELECT 1 FROM swarm_file_events named"
-        " WHERE named.room_id = swarm_files.room_id AND named.sha3 = swarm_files.sha3))"
-        " OR (uploader IS NULL AND last_access_ts < :copies) LIMIT :limit",
-        unnamed=unnamed_before, copies=-1 if copies_before is None else copies_before, limit=limit,
-    )  # fmt: skip
-    txn.many("DELETE FROM swarm_files WHERE room_id = :room AND sha3 = :sha3", [{"room": room, "sha3": sha3} for room, sha3 in rows])
-    return len(rows)
+        f"SELECT room_id, sha3 FROM swarm_files WHERE {_OVER} LIMIT :limit", unnamed=before.unnamed, copies=before.copies, limit=limit
+    )
+    return [(room, sha3) for room, sha3 in rows]
+
+
+def forget_over(txn: Transaction, found: Sequence[tuple[str, str]], before: Over) -> None:
+    """Forget those of them of which that is still so."""
+    txn.many(
+        f"DELETE FROM swarm_files WHERE room_id = :room AND sha3 = :sha3 AND {_OVER}",
+        [{"room": room, "sha3": sha3, "unnamed": before.unnamed, "copies": before.copies} for room, sha3 in found],
+    )
 
 
 # --- what is wanted -----------------------------------------------------------------------------------------------------------------
@@ -244,6 +261,14 @@ def blame(txn: Transaction, room_id: str, sha3: str, server: str) -> None:
             "INSERT INTO swarm_liars (room_id, sha3, server) VALUES (:room, :sha3, :server) ON CONFLICT DO NOTHING",
             room=room_id, sha3=sha3, server=server,
         )  # fmt: skip
+
+
+def forgive(txn: Transaction) -> None:
+    """Forget who gave other bytes than a file that nobody wishes for any more."""
+    txn.run(
+        "DELETE FROM swarm_liars WHERE NOT EXISTS (SELECT 1 FROM swarm_wanted wanted"
+        " WHERE wanted.room_id = swarm_liars.room_id AND wanted.sha3 = swarm_liars.sha3)"
+    )
 
 
 def all_wanted(txn: Transaction) -> list[Wanted]:

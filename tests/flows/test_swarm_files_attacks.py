@@ -130,6 +130,10 @@ async def test_with_only_liars_nothing_comes_and_nothing_stays_on_the_disk(netwo
     before = asked(network, "a") + asked(network, "b")
     await group.settles(3600)
     assert asked(network, "a") + asked(network, "b") == before
+    # Who does not want it any more need not remember them.
+    good(await group["carla"].delete(f"{group.path}/files/{event}"))
+    await group.settles(4000)
+    assert await rows(carla, "swarm_liars") == 0
 
 
 @pytest.mark.parametrize(

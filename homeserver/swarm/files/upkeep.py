@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from homeserver.storage import swarm_files
+from homeserver.storage.swarm_files import Over
 from homeserver.swarm.files.shelf import Shelf
 from homeserver.work import Work
 
@@ -30,10 +31,12 @@ class Upkeep:
 
     async def tidy(self) -> float:
         """Forget what is over."""
-        now, lifetime = self.shelf.clock.now(), self.shelf.rules.remote_lifetime
-        copies = None if lifetime is None else now - int(lifetime)
-        while await self.shelf.database.write(swarm_files.expire, now - KEPT_MS):
+        database, now, lifetime = self.shelf.database, self.shelf.clock.now(), self.shelf.rules.remote_lifetime
+        while await database.write(swarm_files.expire, now - KEPT_MS):
             pass
-        while await self.shelf.database.write(swarm_files.tidy, now - UNNAMED_MS, copies):
-            pass
+        await database.write(swarm_files.forgive)
+        before = Over(now - UNNAMED_MS, -1 if lifetime is None else now - int(lifetime))
+        # All files are looked through: not while others wait to write.
+        while found := await database.read(swarm_files.over, before):
+            await database.write(swarm_files.forget_over, found, before)
         return HOURLY_SECONDS
