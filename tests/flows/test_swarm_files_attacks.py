@@ -213,7 +213,7 @@ async def test_a_restart_in_the_midst_of_it_goes_on_from_there(network: Network)
     network.down.add("b")
     crooked(network, "a", sends(lambda start: in_pieces(CONTENT[start:], network, 0.5, 100_000)))
     assert not await has(group, "carla", event)
-    await group.settles(3)
+    await group.settles(4)
     carla = network.servers["c"]
     await carla.server.things.waiting.stop()
     reply = await asks(group, "carla", event)
