@@ -145,7 +145,7 @@ def build(settings: Settings, reactor: Any, given: Given = Given()) -> Server:
     of_any = (*telling.observers, attentive.presence.observe, *bridged.observers)
     in_state = of_state(RoomWatch(name, announcer), Carrying(name).observe, pending.observe, *asking.observers)
     in_swarms = of_swarms(*swarm.observers(on), *swarm_conversations.observers(on), *shelves.observers)
-    observers = Observers((*of_any, in_state, in_swarms), swarm.of_rejected(on), came=asking.of_servers, went=swarm.of_gone(on))
+    observers = Observers((*of_any, in_state, in_swarms), swarm.of_refused(on), came=asking.of_servers, went=swarm.of_gone(on))
     in_rooms = rooms.compose(on, observers)
     entering = membership.compose(on, in_rooms, others, bridged.asking, attentive.speaking)
     closed: tuple[Closed, ...] = (AccountWatch(announcer), delayed.account_closed, *telling.closed, accepting.account_closed)

@@ -44,9 +44,9 @@ def observers(ground: Ground) -> tuple[Observer, ...]:
     return (acting.observe(ground.clock.now),)
 
 
-def of_rejected(ground: Ground) -> tuple[Observer, ...]:
-    """Who must see each event that was rejected."""
-    return (_outdated(ground).guard,)
+def of_refused(ground: Ground) -> tuple[Observer, ...]:
+    """Who must see each event that was rejected or soft-failed."""
+    return (_outdated(ground).guard, parting.guard(ground.identity.name, ground.clock.now))
 
 
 def of_gone(ground: Ground) -> tuple[ServerObserver, ...]:

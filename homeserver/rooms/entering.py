@@ -43,12 +43,13 @@ class Decision:
 class Observers:
     """Who must see what happens in rooms, in the transaction in which it does.
 
-    `accepted`: each event that was; `rejected`: each that came alone and was, not those of history, nor of a state that was fetched.
+    `accepted`: each event that was; `refused`: each that came alone and was rejected or soft-failed, not those of history,
+    nor of a state that was fetched.
     `came`, `went`: servers that a merge, or a state that was fetched, has put into a room or out of it, which no event says.
     """
 
     accepted: tuple[Observer, ...] = ()
-    rejected: tuple[Observer, ...] = ()
+    refused: tuple[Observer, ...] = ()
     came: tuple[ServerObserver, ...] = ()
     went: tuple[ServerObserver, ...] = ()
 
@@ -68,7 +69,7 @@ class Entrance:
         """
         room, stored = self._place(txn, room, decision)
         if stored.position is None:
-            for observer in self.observers.rejected if stored.status == Status.REJECTED else ():
+            for observer in self.observers.refused:
                 observer(txn, room, stored)
             return room, stored
         assert stored.state_after is not None

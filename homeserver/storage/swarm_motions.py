@@ -31,6 +31,12 @@ def note(txn: Transaction, look: Look) -> None:
     txn.wake(WORK)
 
 
+def is_noted(txn: Transaction, room_id: str, motion: str) -> bool:
+    """Whether it is to be looked at already."""
+    found = txn.one("SELECT 1 FROM swarm_motions WHERE room_id = :room AND motion = :motion", room=room_id, motion=motion)
+    return found is not None
+
+
 def postpone(txn: Transaction, look: Look, due: int) -> None:
     """Look at it again later."""
     txn.run(

@@ -20,7 +20,7 @@ from homeserver.events.vendor import named
 from homeserver.rooms import acl
 from homeserver.storage import destinations, devices, events, rooms, swarm_notices, to_device
 from homeserver.storage.database import Database
-from homeserver.storage.events import Stored
+from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.transactions import Transaction
 from homeserver.units import Rate
@@ -45,7 +45,7 @@ class Outdated:
         """An event was rejected: where its type is the reason, its sender's server hears of it, once for each type in each room."""
         event = stored.event
         server = event.sender.domain
-        if server == self.name or not is_out_of_date(event):
+        if stored.status != Status.REJECTED or server == self.name or not is_out_of_date(event):
             return
         if swarm_notices.first(txn, server, True, event.room_id, event.type, self.clock.now(), MOST_OF_SERVER):
             content = {"room_id": event.room_id, "event_id": event.event_id, "type": event.type}

@@ -15,10 +15,10 @@ from homeserver.events.identifiers import ServerName
 from homeserver.federation.failures import PeerError
 from homeserver.federation.parcels import Item, content
 from homeserver.federation.peers import Peers
-from homeserver.rooms.entering import ServerObserver
+from homeserver.rooms.entering import Observer, ServerObserver
 from homeserver.rooms.timeline import Timeline
-from homeserver.storage import events, rooms, swarm_motions
-from homeserver.storage.events import Status
+from homeserver.storage import events, rooms, state, swarm_motions, swarm_notices
+from homeserver.storage.events import Status, Stored
 from homeserver.storage.rooms import Room
 from homeserver.storage.swarm_motions import FAREWELL, WORK, Look
 from homeserver.storage.transactions import Transaction
@@ -27,6 +27,8 @@ from homeserver.work import Work, all_due
 FIRST_MS, LONGEST_MS, GIVE_UP_MS = 3000, 3600 * 1000, 7 * 24 * 3600 * 1000
 AT_ONCE = 20
 MOST_SENT = 50  # events, what one transaction may hold
+MOST_TOLD = 3  # times that a server is told who shows that it does not know, for one membership
+MOST_OF_SERVER = 200
 
 
 @dataclass
@@ -76,6 +78,27 @@ def observe(now: Callable[[], int]) -> ServerObserver:
             swarm_motions.note(txn, Look(room.room_id, FAREWELL + server, now(), now() + FIRST_MS))
 
     return part
+
+
+def guard(own: ServerName, now: Callable[[], int]) -> Observer:
+    """Note who does not know that it is out: its user speaks in the room, where nobody of that server is any more.
+
+    Only a few times for what put that user out: the room's business does not go on to who asks for it by speaking.
+    """
+
+    def see(txn: Transaction, room: Room, stored: Stored) -> None:
+        sender = stored.event.sender
+        server, key = sender.domain, ("m.room.member", str(sender))
+        if room.version.law != "swarm" or stored.status != Status.SOFT_FAILED or server == own or rooms.shares(txn, room.room_id, server):
+            return
+        membership = state.view(txn, room.state_root, [key]).get(key)
+        if membership is None or swarm_motions.is_noted(txn, room.room_id, FAREWELL + server):
+            return
+        turns = (f"{FAREWELL}{membership.event_id} {turn}" for turn in range(MOST_TOLD))
+        if any(swarm_notices.first(txn, server, True, room.room_id, turn, now(), MOST_OF_SERVER) for turn in turns):
+            swarm_motions.note(txn, Look(room.room_id, FAREWELL + server, now(), now() + FIRST_MS))
+
+    return see
 
 
 def _ends(txn: Transaction, room_id: str, server: ServerName) -> list[Event]:

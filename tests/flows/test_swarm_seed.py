@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from homeserver.swarm.parting import MOST_TOLD
 from homeserver.units import Duration
 from tests.flows.swarming import NAMES, Swarm, swarm
 from tests.world import SETTINGS, Network, story
@@ -39,6 +40,11 @@ async def standing(room: Swarm) -> set[str]:
     first, *others = views.values()
     assert all(other == first for other in others), views
     return first
+
+
+def farewells(network: Network) -> list[str]:
+    """Who brought Bob's server the ends of a room that it is out of."""
+    return [origin for origin, to, _, path in network.log if to == "b" and "/send/farewell." in path]
 
 
 async def meets(room: Swarm) -> None:
@@ -93,3 +99,34 @@ async def test_where_each_half_named_an_admin_more_the_creators_word_comes_first
     assert await tries(room, "alice", "denys", "carla")
     await meets(room)
     assert await standing(room) == {"alice", "bob", "carla"}
+
+
+@story
+async def test_who_refused_the_own_ban_hears_what_became_of_it_when_speaking(network: Network) -> None:
+    room = await four(network, "bob", "carla")
+    network.cut = {frozenset(("b", other)) for other in "acd"}
+    assert await tries(room, "bob", "carla", "alice")
+    await room.empowers("denys", by="bob")
+    network.cut = set()
+    await room.settles(40)
+    assert await room.standing("bob", "bob") == "join", "of the four admins that there are by his word, two wanted him out"
+    await room.says("alice", "he is gone")
+    await room.says("bob", "I am here")
+    await room.settles(10)
+    assert await room.standing("alice", "bob") == await room.standing("bob", "bob") == "ban"
+    assert await standing(room) == {"alice", "carla", "denys"}
+
+
+@story
+async def test_who_is_out_and_goes_on_speaking_is_told_a_few_times_and_no_more(network: Network) -> None:
+    room = await four(network, "bob", "carla")
+    network.cut = {frozenset(("b", other)) for other in "acd"}
+    assert await tries(room, "bob", "carla", "alice")
+    await room.empowers("denys", by="bob")
+    network.cut = set()
+    await room.settles(40)
+    for turn in range(2 * MOST_TOLD):
+        await room.says("bob", f"still here {turn}")
+        await room.settles(10)
+    assert await room.standing("bob", "bob") == "join", "nothing followed the ban"
+    assert len(farewells(network)) == 3 * MOST_TOLD, "by each of the others"
