@@ -82,6 +82,8 @@ class Acting:
             rooms.store(txn, room)
         if waits:
             swarm_motions.postpone(txn, one, now + NEXT_MS - (now - one.since - FIRST_MS) % NEXT_MS)
+        elif room is not before and not one.motion:
+            swarm_motions.postpone(txn, one, now + FIRST_MS)  # who counts has changed, and that is noted in this very row
         else:
             swarm_motions.drop(txn, one)
 

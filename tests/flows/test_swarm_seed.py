@@ -7,7 +7,7 @@ import pytest
 from homeserver.swarm.parting import MOST_TOLD
 from homeserver.units import Duration
 from tests.flows.swarming import NAMES, Swarm, swarm
-from tests.world import SETTINGS, Network, story
+from tests.world import SETTINGS, Network, good, story
 
 IMPATIENT = replace(SETTINGS.federation, max_retry_delay=Duration.parse("10s"))
 TORN = {frozenset(pair) for pair in (("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"))}
@@ -130,3 +130,16 @@ async def test_who_is_out_and_goes_on_speaking_is_told_a_few_times_and_no_more(n
         await room.settles(10)
     assert await room.standing("bob", "bob") == "join", "nothing followed the ban"
     assert len(farewells(network)) == 3 * MOST_TOLD, "by each of the others"
+
+
+@story
+async def test_a_ban_that_is_carried_out_late_may_make_the_next_one_pass(network: Network) -> None:
+    room = await four(network, "denys")
+    assert not await tries(room, "bob", "alice"), "one of two"
+    network.cut = {frozenset((other, "d")) for other in "abc"}
+    levels = await room.state("denys", "m.room.power_levels") or {}
+    good(await room["denys"].put(f"/rooms/{room.room}/state/m.room.power_levels", {**levels, "redact": 60}))
+    await room["denys"].put(f"{room.path}/votes", {"action": "ban", "target": room["denys"].user_id})
+    assert not await tries(room, "denys", "alice"), "one of two"
+    await meets(room)
+    assert await standing(room) == {"alice", "carla"}
