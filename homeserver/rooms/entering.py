@@ -233,9 +233,9 @@ class Entrance:
         if len(found) < len(come):
             found |= events.by_number(txn, come - found.keys())
         changes: dict[Key, Stored | None] = {stored.key: stored for stored in found.values()}
-        if len(gone) > len(come) or (gone and len(come) != 1):
-            for stored in events.by_number(txn, gone).values():
-                changes.setdefault(stored.key, None)
+        left = gone - {stored.replaces for stored in found.values()}
+        for stored in events.by_number(txn, left).values() if left else ():
+            changes.setdefault(stored.key, None)
         return changes
 
     def redactions(self, txn: Transaction, room: Room, stored: Stored, awaited: Sequence[int]) -> tuple[Room, Stored]:
