@@ -121,6 +121,9 @@ def observe(now: Callable[[], int]) -> Observer:
 
 def _note(txn: Transaction, room: Room, stored: Stored, now: int) -> None:
     event = stored.event
+    if room.state_root != stored.state_after or len(event.prev_events) > 1:
+        # Ends of the room have met: what is in force may have changed by more than this event.
+        swarm_motions.note(txn, Look(room.room_id, "", now, now + FIRST_MS))
     if event.state_key is None:
         return
     if event.type == VOTE:

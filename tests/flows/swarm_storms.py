@@ -216,6 +216,23 @@ class Storm:
                 found[name] = await home.server.database.read(current, self.room)
         return found
 
+    async def agreed(self) -> dict[str, dict[tuple[str, str], str]]:
+        """The views of those who are in the room by the view that all of them share.
+
+        Who was put out by it may go on with another: what they said meanwhile is soft-failed by the rest (docs/swarm.md, Limits).
+        """
+        views = await self.views()
+        shared = []
+        for name, view in views.items():
+            members = set(await self.network.servers[name].server.database.read(rooms.joined_servers, self.room)) & views.keys()
+            if members and all(views[other] == view for other in members) and view not in [views[other] for other in shared]:
+                shared.append(name)
+        if len(shared) != min(1, len(views)):
+            common = set.intersection(*(set(view.items()) for view in views.values()))
+            different = {name: sorted(set(view.items()) - common) for name, view in views.items()}
+            raise AssertionError(f"seed {self.seed}: {shared} share a view with all members: {different} after {self.done}")
+        return {name: view for name, view in views.items() if view == views[shared[0]]}
+
 
 ACTS = (
     *(Storm.say, Storm.vote, Storm.vote, Storm.oust, Storm.oust, Storm.forgive, Storm.vote_on_device, Storm.empower, Storm.describe),

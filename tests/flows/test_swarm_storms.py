@@ -1,4 +1,4 @@
-"""Swarms in storms, over real servers: all end with one state, nobody is banned without a majority, and what a majority wants is done."""
+"""Swarms in storms, over real servers: all who are in end with one state, no ban without a majority, none left undone that has one."""
 
 from collections import Counter
 
@@ -12,12 +12,7 @@ EACH = 4  # swarms on the same servers
 
 async def check(storms: list[Storm]) -> None:
     for storm in storms:
-        views = await storm.views()
-        states = {tuple(sorted(view.items())) for view in views.values()}
-        if len(states) > 1:
-            common = set.intersection(*(set(state) for state in states))
-            different = {name: sorted(set(view.items()) - common) for name, view in views.items()}
-            raise AssertionError(f"seed {storm.seed}: {different} after {storm.done}")
+        views = await storm.agreed()
         for name in views:
             database = storm.network.servers[name].server.database
             assert await database.read(unfinished, storm.room) == [], f"seed {storm.seed}, server {name}"
@@ -26,14 +21,16 @@ async def check(storms: list[Storm]) -> None:
 
 @pytest.mark.parametrize("number", range(3))
 @story
-async def test_all_servers_end_with_one_state(network: Network, number: int) -> None:
+async def test_all_who_are_in_end_with_one_state(network: Network, number: int) -> None:
     await check(await rage(network, number, range(number * EACH, (number + 1) * EACH)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(10, 60))
 @story
-async def test_all_servers_end_with_one_state_in_hundreds_of_storms(network: Network, number: int) -> None:
+async def test_all_who_are_in_end_with_one_state_in_hundreds_of_storms(network: Network, number: int, engine: str) -> None:
+    if engine == "postgres" and number % 5:
+        pytest.skip("what orders events is the same on both: there every fifth")
     await check(await rage(network, number, range(number * EACH, (number + 1) * EACH)))
 
 
